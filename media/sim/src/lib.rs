@@ -1,0 +1,14 @@
+//! Simulators of the vendors at the far end of a call: Deepgram, OpenAI, ElevenLabs and Twilio, on real sockets.
+//!
+//! Written from the vendors' wire formats alone. This crate knows nothing of the engine, so that one mistake cannot pass on both sides.
+//! Every simulator is a [`server::SimServer`] on loopback, plain or over TLS, driven by a [`fault::Script`].
+
+pub mod audio;
+pub mod deepgram;
+pub mod elevenlabs;
+pub mod fault;
+pub mod openai;
+pub mod recogniser;
+pub mod server;
+pub mod twilio;
+pub mod voice;
