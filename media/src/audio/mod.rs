@@ -1,5 +1,7 @@
 //! Audio as pure arithmetic: formats, G.711, resampling, pacing, voice activity and recording. No clock, no socket.
 
+pub mod g711;
+
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
