@@ -28,6 +28,13 @@ impl ByteQueue {
         }
     }
 
+    pub(super) fn push_front(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.len += piece.len();
+            self.pieces.push_front(piece);
+        }
+    }
+
     /// At most `n` bytes from the front in one piece, and as many as there are. Copies only if they lie in several pieces, or if
     /// room for `padding` more bytes of `silence` is wanted behind them.
     pub(super) fn take_padded(&mut self, n: usize, padding: usize, silence: u8) -> Bytes {
@@ -59,6 +66,13 @@ impl ByteQueue {
             if back.len() <= n { self.pieces.pop_back().unwrap_or_default() } else { back.split_off(back.len() - n) };
         self.len -= taken.len();
         taken
+    }
+
+    /// Forgets bytes from the front until no more than `len` are left.
+    pub(super) fn keep_last(&mut self, len: usize) {
+        while self.len > len {
+            self.take_piece(self.len - len);
+        }
     }
 
     /// Forgets bytes from the back until no more than `len` are left.

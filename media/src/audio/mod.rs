@@ -3,6 +3,7 @@
 mod byte_queue;
 pub mod frames;
 pub mod g711;
+pub mod outbound;
 
 use std::{fmt, time::Duration};
 
