@@ -4,6 +4,7 @@ mod byte_queue;
 pub mod frames;
 pub mod g711;
 pub mod outbound;
+pub mod pacer;
 
 use std::{fmt, time::Duration};
 
