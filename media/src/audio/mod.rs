@@ -6,6 +6,7 @@ pub mod g711;
 pub mod outbound;
 pub mod pacer;
 pub mod resample;
+pub mod vad;
 
 use std::{fmt, time::Duration};
 
