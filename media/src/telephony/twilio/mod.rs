@@ -1,0 +1,9 @@
+//! Twilio: Media Streams over a WebSocket, signed webhooks, TwiML and REST (2010-04-01).
+
+mod codec;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod signature;
+mod wire;
+
+pub use self::codec::{TwilioCodec, decode, encode_clear, encode_mark, encode_media};
