@@ -1,0 +1,3 @@
+//! Agents: who answers a call, and how.
+
+pub mod config;
