@@ -8,7 +8,7 @@ use trunkline_media::{
     audio::AudioFormat,
     ids::{Epoch, MarkId},
     telephony::{
-        BadMessage, Inbound, Outbound, SocketMessage, StreamId,
+        BadMessage, Inbound, MediaCodec, Outbound, SocketMessage, StreamId,
         twilio::{TwilioCodec, decode, encode_media, fuzz::fuzz_decode},
     },
 };

@@ -141,6 +141,15 @@ pub enum Outbound {
     Clear,
 }
 
+/// A carrier's side of a media socket: pure, one a socket. Where carriers differ, they differ here.
+pub trait MediaCodec: Send {
+    /// Reads one message. A bad one has changed nothing.
+    fn decode(&mut self, message: &SocketMessage) -> Result<Inbound, BadMessage>;
+
+    /// Writes one message; `None` as long as the stream has not begun.
+    fn encode(&self, outbound: &Outbound) -> Option<SocketMessage>;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -154,6 +154,11 @@ impl Outbound {
         self.next_frame()
     }
 
+    /// The next mark, if it may leave before another frame does: for a carrier that has enough audio for now.
+    pub fn next_mark(&mut self) -> Option<MarkId> {
+        if self.held { None } else { self.marks.take(self.mark_limit()) }
+    }
+
     /// Whether [`Outbound::next_item`] has something.
     pub fn is_ready(&self) -> bool {
         !self.held && (self.marks.is_due(self.mark_limit()) || self.next_frame_bytes().is_some())
@@ -207,6 +212,16 @@ impl Outbound {
         }
         self.marks.put_back(self.position(), renumber);
         self.format.samples_in_bytes(rewound)
+    }
+
+    /// Silence behind the reply's last sample, if that has been taken: a carrier that lost what it had lost this too.
+    pub const fn trailing_silence(&self) -> Samples {
+        self.format.samples_in_bytes(self.padding)
+    }
+
+    /// What the carrier plays.
+    pub const fn format(&self) -> AudioFormat {
+        self.format
     }
 
     /// How many samples wait.

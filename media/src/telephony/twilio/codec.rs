@@ -11,7 +11,7 @@ use crate::{
     audio::AudioFormat,
     ids::MarkId,
     telephony::{
-        BadMessage, Inbound, Outbound, SocketMessage, Started, StreamId,
+        BadMessage, Inbound, MediaCodec, Outbound, SocketMessage, Started, StreamId,
         bad::{check_payload, check_text},
     },
 };
@@ -31,9 +31,10 @@ impl TwilioCodec {
     pub fn stream(&self) -> Option<&StreamId> {
         self.stream.as_ref()
     }
+}
 
-    /// What a message means. A bad one changes nothing.
-    pub fn decode(&mut self, message: &SocketMessage) -> Result<Inbound, BadMessage> {
+impl MediaCodec for TwilioCodec {
+    fn decode(&mut self, message: &SocketMessage) -> Result<Inbound, BadMessage> {
         let text = match message {
             SocketMessage::Text(text) => text,
             SocketMessage::Binary(_) => return Err(BadMessage::Binary),
@@ -46,8 +47,7 @@ impl TwilioCodec {
         Ok(inbound)
     }
 
-    /// The message for it; `None` before the stream has begun.
-    pub fn encode(&self, outbound: &Outbound) -> Option<SocketMessage> {
+    fn encode(&self, outbound: &Outbound) -> Option<SocketMessage> {
         let stream = self.stream.as_ref()?;
         let mut text = String::new();
         match outbound {

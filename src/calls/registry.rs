@@ -1,0 +1,182 @@
+//! The calls that are alive, how many there may be, and letting them end.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::task::TaskTracker;
+use trunkline_base::{CallId, Secret};
+use trunkline_media::{
+    call::{Attachment, CallCommand},
+    event::EndReason,
+};
+
+use super::{
+    socket::AxumSocket,
+    token::{self, TokenHash},
+};
+
+/// Times a call whose stream was lost is given another one.
+const RESUMES: u32 = 3;
+
+/// A call that is alive: from its voice webhook to its end.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) attachments: mpsc::Sender<Attachment<AxumSocket>>,
+    pub(super) commands: mpsc::Sender<CallCommand>,
+    pub(super) call_sid: String,
+    token: TokenHash,
+    resumes: u32,
+    /// Set once the carrier is being told to hang up: from then on a resume is answered with a hang-up.
+    pub(super) ending: bool,
+}
+
+impl Live {
+    pub(super) const fn new(
+        attachments: mpsc::Sender<Attachment<AxumSocket>>,
+        commands: mpsc::Sender<CallCommand>,
+        call_sid: String,
+        token: TokenHash,
+    ) -> Self {
+        Self { attachments, commands, call_sid, token, resumes: 0, ending: false }
+    }
+}
+
+/// Why no call is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("draining")]
+    Draining,
+    #[error("all lines are busy")]
+    Full,
+}
+
+/// Figures for the health check and the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistryGauges {
+    /// Calls alive, ringing ones included.
+    pub live: usize,
+    /// Whether no new ones are taken.
+    pub draining: bool,
+}
+
+/// All calls of this node.
+pub struct Registry {
+    calls: DashMap<CallId, Live>,
+    /// Admission is decided under this lock: two webhooks must not both get the last place.
+    admission: Mutex<()>,
+    max: usize,
+    draining: AtomicBool,
+    tasks: TaskTracker,
+}
+
+impl Registry {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            calls: DashMap::new(),
+            admission: Mutex::new(()),
+            max,
+            draining: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Takes a call in, if there is room.
+    pub(super) fn admit(&self, id: CallId, live: Live) -> Result<(), Refused> {
+        let _guard = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Refused::Draining);
+        }
+        if self.calls.len() >= self.max {
+            return Err(Refused::Full);
+        }
+        self.calls.insert(id, live);
+        metrics::gauge!("trunkline_calls_live").set(self.calls.len() as f64);
+        Ok(())
+    }
+
+    /// The call of this carrier's call: a voice webhook that comes twice is one call.
+    pub(super) fn find_by_sid(&self, call_sid: &str) -> Option<CallId> {
+        self.calls.iter().find(|entry| entry.call_sid == call_sid).map(|entry| *entry.key())
+    }
+
+    pub(super) fn contains(&self, id: CallId) -> bool {
+        self.calls.contains_key(&id)
+    }
+
+    /// Gives a call another token in the place of its last one. `None`: there is no such call.
+    pub(super) fn renew_token(&self, id: CallId) -> Option<Secret> {
+        let mut live = self.calls.get_mut(&id)?;
+        let (token, hash) = token::mint(Instant::now());
+        live.token = hash;
+        Some(token)
+    }
+
+    /// Gives a call whose stream was lost another token. `None`: it is over or ending, or was given too many.
+    pub(super) fn resume(&self, id: CallId) -> Option<Secret> {
+        {
+            let mut live = self.calls.get_mut(&id)?;
+            if live.ending || live.resumes >= RESUMES {
+                return None;
+            }
+            live.resumes += 1;
+        }
+        self.renew_token(id)
+    }
+
+    /// The way into a call for a media socket that shows this token.
+    pub(super) fn admits(&self, id: CallId, call_sid: &str, token: &str) -> Option<mpsc::Sender<Attachment<AxumSocket>>> {
+        let live = self.calls.get(&id)?;
+        (live.call_sid == call_sid && live.token.admits(token, Instant::now())).then(|| live.attachments.clone())
+    }
+
+    pub(super) fn set_ending(&self, id: CallId) {
+        if let Some(mut live) = self.calls.get_mut(&id) {
+            live.ending = true;
+        }
+    }
+
+    pub(super) fn commands(&self, id: CallId) -> Option<mpsc::Sender<CallCommand>> {
+        self.calls.get(&id).map(|live| live.commands.clone())
+    }
+
+    pub(super) fn remove(&self, id: CallId) {
+        self.calls.remove(&id);
+        metrics::gauge!("trunkline_calls_live").set(self.calls.len() as f64);
+    }
+
+    pub(super) const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Figures of now.
+    pub fn gauges(&self) -> RegistryGauges {
+        RegistryGauges { live: self.calls.len(), draining: self.draining.load(Ordering::Acquire) }
+    }
+
+    /// Takes no more calls, lets those that are alive end, and at the deadline ends them. The HTTP server's own graceful stop does not
+    /// wait for WebSockets.
+    pub async fn drain(&self, deadline: Duration) {
+        {
+            let _guard = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+            self.draining.store(true, Ordering::Release);
+        }
+        self.tasks.close();
+        if tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(calls = self.calls.len(), "the deadline has come: live calls are ended");
+        let commands: Vec<_> = self.calls.iter().map(|live| live.commands.clone()).collect();
+        for command in commands {
+            let _ = command.try_send(CallCommand::HangUp { reason: EndReason::Drained });
+        }
+        // Hanging up has a limit of its own; this one is for what hangs all the same.
+        let _ = tokio::time::timeout(Duration::from_secs(15), self.tasks.wait()).await;
+    }
+}

@@ -1,0 +1,243 @@
+//! From an agent's stored configuration and decrypted credentials to what one call of the engine needs.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use trunkline_base::{CallId, Clock, SystemClock};
+use trunkline_control::agents::config::{self as stored, AgentConfig, ToolKind, TurnState};
+use trunkline_media::{
+    audio::{AudioFormat, vad::VadConfig},
+    call::{CallConfig, CallLimits, CallPeers, Carrier},
+    llm::{LlmLimits, openai},
+    net::Net,
+    stt::{self, SttConfig, SttLimits},
+    tools::{self, NoTools},
+    tts::{self, TtsConfig, TtsLimits, VoiceSettings},
+    turn::{AgentState, Greeting, IdleConfig, Profile, TurnConfig, default_backchannels},
+};
+
+use crate::config::Settings;
+
+/// Makes calls for one agent.
+#[derive(Debug, Clone)]
+pub struct Composer {
+    agent: Arc<AgentConfig>,
+    settings: Arc<Settings>,
+    net: Net,
+    models: openai::OpenAi,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why an agent cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    #[error("the agent asks for {0}, which this version cannot do yet")]
+    NotYet(&'static str),
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+    #[error("cannot set up the model's client: {0}")]
+    Llm(String),
+}
+
+impl Composer {
+    /// Checks that the agent asks for nothing that is not there, and sets up what its calls share.
+    pub fn new(agent: AgentConfig, settings: Arc<Settings>, net: Net) -> Result<Self, ComposeError> {
+        check(&agent)?;
+        let ai = &agent.ai_config;
+        let first = (ai.model.clone(), ai.first_token_timeout_ms);
+        let rest = ai.fallbacks.iter().map(|fallback| (fallback.model.clone(), fallback.first_token_timeout_ms));
+        let models = std::iter::once(first)
+            .chain(rest)
+            .map(|(model, first_token)| openai::OpenAiModel {
+                base_url: settings.vendors.openai_base_url.clone(),
+                api_key: settings.vendors.openai_api_key.clone(),
+                model,
+                first_token: Duration::from_millis(u64::from(first_token)),
+                temperature: ai.temperature,
+                max_output_tokens: ai.max_output_tokens,
+                reasoning_effort: ai.reasoning_effort.and_then(name_of),
+                stream_options: true,
+            })
+            .collect();
+        let config = openai::OpenAiConfig { models, limits: LlmLimits::default(), tag: String::new() };
+        let models = openai::OpenAi::new(config, &net).map_err(|error| ComposeError::Llm(error.to_string()))?;
+        Ok(Self { agent: Arc::new(agent), settings, net, models, clock: Arc::new(SystemClock) })
+    }
+
+    /// The agent's name.
+    pub fn agent_name(&self) -> &str {
+        &self.agent.name
+    }
+
+    /// Whether calls may be taken.
+    pub fn is_active(&self) -> bool {
+        self.agent.is_active
+    }
+
+    /// Opens a call's vendor sockets: done while it still rings, so that the first turn does not pay for it.
+    pub fn peers(&self, id: CallId, carrier: Arc<dyn Carrier>) -> CallPeers {
+        let vendors = &self.settings.vendors;
+        let speech = &self.agent.speech_config;
+        let stt = SttConfig {
+            base_url: vendors.deepgram_base_url.clone(),
+            api_key: vendors.deepgram_api_key.clone(),
+            model: speech.model.clone(),
+            language: speech.language.clone(),
+            keyterms: speech.keyterms.clone(),
+            format: AudioFormat::MULAW_8K,
+            eager: self.agent.turn_config.eager,
+            endpointing: Duration::from_millis(300),
+            tag: id.to_string(),
+            limits: SttLimits::default(),
+        };
+        let voice = &self.agent.voice_config;
+        let tts = TtsConfig {
+            base_url: vendors.elevenlabs_base_url.clone(),
+            api_key: vendors.elevenlabs_api_key.clone(),
+            voice_id: voice.voice_id.clone(),
+            model: voice.model.clone(),
+            language: voice.language.split('-').next().map(str::to_lowercase),
+            settings: VoiceSettings {
+                stability: voice.settings.stability.map(|value| value as f32),
+                similarity_boost: voice.settings.similarity_boost.map(|value| value as f32),
+                style: voice.settings.style.map(|value| value as f32),
+                use_speaker_boost: voice.settings.use_speaker_boost,
+                speed: voice.settings.speed.map(|value| value as f32),
+            },
+            format: AudioFormat::MULAW_8K,
+            tag: id.to_string(),
+            limits: TtsLimits::default(),
+        };
+        let llm = self.models.tagged(id.to_string());
+        trunkline_media::llm::Llm::warm(&llm);
+        CallPeers {
+            stt: stt::deepgram::open(stt, self.net.clone(), self.clock.clone()),
+            tts: tts::elevenlabs::open(tts, self.net.clone(), self.clock.clone()),
+            llm: Arc::new(llm),
+            tools: Arc::new(NoTools),
+            carrier,
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// How one call is to go. `context` fills the variables of the instructions, over the agent's own.
+    pub fn config(&self, id: CallId, context: &BTreeMap<String, String>) -> CallConfig {
+        let recorded = self.agent.call_config.recording.enabled.unwrap_or(self.settings.record);
+        CallConfig {
+            id,
+            turn: self.turn(context),
+            vad: VadConfig::default(),
+            lead: self.settings.lead(),
+            voice_format: AudioFormat::MULAW_8K,
+            recording: recorded.then(|| self.recording(id)),
+            limits: CallLimits::default(),
+        }
+    }
+
+    /// Where a call's recording goes.
+    pub fn recording(&self, id: CallId) -> PathBuf {
+        self.settings.data.join("recordings").join(format!("{id}.wav"))
+    }
+
+    fn turn(&self, context: &BTreeMap<String, String>) -> TurnConfig {
+        let agent = &self.agent;
+        let mut variables = agent.ai_config.variables.clone();
+        variables.extend(context.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let render = |text: &str| stored::render(text, &variables);
+        let end_call = agent.tools.iter().find(|tool| tool.kind == ToolKind::EndCall);
+        let tools: Vec<_> = end_call
+            .map(|tool| {
+                let mut spec = tools::end_call();
+                if !tool.description.is_empty() {
+                    spec.description.clone_from(&tool.description);
+                }
+                spec
+            })
+            .into_iter()
+            .collect();
+        let turn = &agent.turn_config;
+        let greeting = match (&agent.call_config.recording.consent_text, &agent.call_config.greeting.text) {
+            (None, greeting) => greeting.clone(),
+            (Some(consent), None) => Some(consent.clone()),
+            (Some(consent), Some(greeting)) => Some(format!("{consent} {greeting}")),
+        };
+        let defaults = TurnConfig::default();
+        let states = [
+            (AgentState::Listening, TurnState::Listening),
+            (AgentState::Thinking, TurnState::Thinking),
+            (AgentState::Speaking, TurnState::Speaking),
+            (AgentState::ToolRunning, TurnState::ToolRunning),
+        ];
+        TurnConfig {
+            instructions: render(&agent.ai_config.instructions),
+            tools: tools.into(),
+            turn_detection: if agent.speech_config.model.starts_with("flux") {
+                stt::TurnDetection::Recogniser
+            } else {
+                stt::TurnDetection::Endpointing
+            },
+            eager: turn.eager,
+            greeting: greeting
+                .map(|text| Greeting { text: render(&text), interruptible: agent.call_config.greeting.interruptible }),
+            goodbye: agent.call_config.goodbye.as_deref().map(render),
+            idle: IdleConfig {
+                after: Duration::from_secs(u64::from(agent.call_config.idle.after_s)),
+                prompts: agent.call_config.idle.prompts.clone(),
+                hang_up_after: agent.call_config.idle.hang_up_after,
+            },
+            max_duration: Duration::from_secs(u64::from(agent.call_config.max_duration_s)),
+            dtmf_collect: Duration::from_millis(u64::from(agent.call_config.dtmf.collect_ms)),
+            dtmf_terminator: match agent.call_config.dtmf.terminator {
+                stored::Terminator::Hash => Some('#'),
+                stored::Terminator::Star => Some('*'),
+                stored::Terminator::None => None,
+            },
+            profile: profile(turn),
+            profiles: states.map(|(state, stored)| (state, profile(&turn.in_state(stored)))).into(),
+            backchannels: if turn.interruptions.backchannels.is_empty() {
+                default_backchannels()
+            } else {
+                turn.interruptions.backchannels.clone()
+            },
+            ..defaults
+        }
+    }
+}
+
+fn profile(turn: &stored::TurnConfig) -> Profile {
+    let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+    Profile {
+        min_endpoint: ms(turn.min_endpoint_ms),
+        max_endpoint: ms(turn.max_endpoint_ms),
+        interruptions: turn.interruptions.enabled,
+        min_speech: ms(turn.interruptions.min_speech_ms),
+        min_words: turn.interruptions.min_words,
+        false_after: ms(turn.interruptions.false_after_ms),
+    }
+}
+
+/// What an agent may ask for and this version does not have is refused, not ignored.
+fn check(agent: &AgentConfig) -> Result<(), ComposeError> {
+    use stored::{AiProvider, Mode, SpeechProvider, VoiceProvider};
+    let refused = [
+        (agent.mode != Mode::Pipeline, "mode speech_to_speech"),
+        (agent.ai_config.provider != AiProvider::Openai, "an AI provider other than openai"),
+        (agent.ai_config.fallbacks.iter().any(|f| f.provider != AiProvider::Openai), "an AI fallback other than openai"),
+        (agent.speech_config.provider != SpeechProvider::Deepgram, "a speech provider other than deepgram"),
+        (!agent.speech_config.fallbacks.is_empty(), "speech fallbacks"),
+        (agent.voice_config.provider != VoiceProvider::Elevenlabs, "a voice provider other than elevenlabs"),
+        (!agent.voice_config.fallbacks.is_empty(), "voice fallbacks"),
+        (agent.tools.iter().any(|tool| tool.kind != ToolKind::EndCall), "a tool other than end_call"),
+        (!agent.voice_config.pronunciations.is_empty(), "pronunciations"),
+        (agent.voice_config.background.is_some(), "background sound"),
+        (!agent.knowledge.document_ids.is_empty(), "knowledge documents"),
+    ];
+    match refused.into_iter().find(|(refused, _)| *refused) {
+        Some((_, what)) => Err(ComposeError::NotYet(what)),
+        None => Ok(()),
+    }
+}
+
+/// The name that a unit variant is serialised as.
+fn name_of(value: impl serde::Serialize) -> Option<String> {
+    serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
+}
