@@ -5,6 +5,7 @@ pub mod frames;
 pub mod g711;
 pub mod outbound;
 pub mod pacer;
+pub mod recording;
 pub mod resample;
 pub mod vad;
 
