@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until},
 };
 use trunkline_base::{CallId, Secret};
 use trunkline_media::{
@@ -51,7 +51,7 @@ impl Calls {
         ringing: Ringing,
         expires: Instant,
         mut attachments: mpsc::Receiver<call::Attachment<super::socket::AxumSocket>>,
-        commands: mpsc::Receiver<call::CallCommand>,
+        mut commands: mpsc::Receiver<call::CallCommand>,
     ) {
         let shared = &self.0;
         let carrier = TwilioCarrier { calls: self.clone(), id, call_sid: ringing.call_sid, rest: shared.rest.clone() };
@@ -60,7 +60,13 @@ impl Calls {
         if let Some(observer) = &shared.observer {
             observer.ringing(id, &config);
         }
-        let Ok(Some(first)) = timeout_at(expires, attachments.recv()).await else {
+        let first = tokio::select! {
+            first = attachments.recv() => first,
+            // Whatever is asked of a call that nobody hears yet, it comes down to its end.
+            _ = commands.recv() => None,
+            () = sleep_until(expires) => None,
+        };
+        let Some(first) = first else {
             tracing::info!(call = %id, "no media stream came");
             metrics::counter!("trunkline_calls_total", "end_reason" => "no_stream").increment(1);
             return;

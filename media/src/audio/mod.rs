@@ -1,6 +1,7 @@
 //! Audio as pure arithmetic: formats, G.711, resampling, pacing, voice activity and recording. No clock, no socket.
 
 mod byte_queue;
+pub mod convert;
 pub mod frames;
 pub mod g711;
 pub mod outbound;

@@ -164,7 +164,7 @@ impl<S: MediaSocket> Call<S> {
             self.machine.handle_timeout(now);
             if self.reattach_by.is_some_and(|by| by <= now) {
                 self.reattach_by = None;
-                self.machine.handle_input(now, Input::Closed { reason: EndReason::MediaLost });
+                self.close(now, EndReason::MediaLost).await;
             }
         }
     }
@@ -177,7 +177,7 @@ impl<S: MediaSocket> Call<S> {
             }
             let now = self.now();
             self.pump(now).await;
-            self.drain_recording(now);
+            self.drain_recording(now).await;
             match self.machine.poll_output() {
                 Some(output) => self.perform_one(output).await,
                 None => return,
@@ -373,6 +373,12 @@ impl<S: MediaSocket> Call<S> {
         }
         self.close_socket().await;
         let now = self.now();
+        self.close(now, reason).await;
+    }
+
+    /// The call is over. Its recording is whole before it is said to have ended.
+    pub(super) async fn close(&mut self, now: MediaTime, reason: EndReason) {
+        self.finish_recording(now).await;
         self.machine.handle_input(now, Input::Closed { reason });
     }
 
@@ -390,9 +396,8 @@ impl<S: MediaSocket> Call<S> {
         self.close_socket().await;
         let _ = self.stt.commands.try_send(SttCommand::Close);
         let _ = self.tts.commands.try_send(TtsCommand::Close);
-        self.running_tools.shutdown().await;
-        let now = self.now();
-        self.finish_recording(now).await;
+        // What has effects outside is not torn off in the middle; it has its own limit.
+        self.running_tools.detach_all();
         self.summary.underruns = self.pacer.underruns();
         self.summary.stale_frames += self.queue.stale();
         self.summary

@@ -30,7 +30,7 @@ impl<S: MediaSocket> Call<S> {
             Ok(Inbound::Stopped) => {
                 self.line = None;
                 self.on_line_over(now);
-                self.machine.handle_input(now, Input::Closed { reason: EndReason::CallerHangup });
+                self.close(now, EndReason::CallerHangup).await;
             }
             Ok(Inbound::Closed { .. }) => self.detach(now),
             Ok(Inbound::Connected | Inbound::Started(_) | Inbound::Ignored) => {}

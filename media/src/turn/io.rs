@@ -5,7 +5,7 @@ use trunkline_base::Personal;
 
 use crate::{
     audio::Samples,
-    event::{CallEvent, EndReason, ToolOutcome},
+    event::{CallEvent, EndReason, RecordingState, ToolOutcome},
     ids::{Epoch, GenerationId, MarkId, ReplyId, TurnId},
     llm::{LlmEvent, LlmRequest, ToolCall},
     stt::SttEvent,
@@ -100,6 +100,11 @@ pub enum Input {
         quantity: u64,
         /// Whether it came to nothing.
         wasted: bool,
+    },
+    /// The recording began or ended.
+    Recording {
+        /// Which.
+        state: RecordingState,
     },
     /// A tool came to its end.
     ToolFinished {

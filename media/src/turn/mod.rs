@@ -155,6 +155,7 @@ impl TurnMachine {
             Input::Usage { provider, unit, quantity, wasted } => {
                 self.emit(now, CallEventKind::Usage { provider, unit, quantity, wasted });
             }
+            Input::Recording { state } => self.emit(now, CallEventKind::Recording { state }),
             Input::ToolFinished { call, outcome } => self.on_tool_finished(now, &call, outcome),
             Input::Dtmf { digit } => self.on_dtmf(now, digit),
             Input::Say { text, interruptible } => self.on_say(now, text.into_inner(), interruptible),

@@ -1,0 +1,194 @@
+//! The call's recording: placed by the mixer on the call's clock, written beside the runtime. A recording that fails costs the call
+//! nothing but the recording.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::task::JoinHandle;
+
+use super::{actor::Call, socket::MediaSocket};
+use crate::{
+    audio::{
+        AudioFormat, Encoding, g711,
+        recording::{
+            RATE,
+            mixer::{DEFAULT_SETTLE, RecordingMixer},
+            writer::{RecordingError, RecordingWriter},
+        },
+        resample::Resampler,
+    },
+    event::RecordingState,
+    time::MediaTime,
+    turn::Input,
+};
+
+/// How often settled audio is handed to the writer.
+const DRAIN_EVERY: Duration = Duration::from_millis(250);
+
+/// One call's recording.
+pub(super) struct Recorder {
+    mixer: RecordingMixer,
+    writer: Writer,
+    format: AudioFormat,
+    /// Only where the carrier's rate is not the recording's.
+    resamplers: Option<(Resampler, Resampler)>,
+    pcm: Vec<i16>,
+    resampled: Vec<i16>,
+    block: Vec<i16>,
+    next_drain: MediaTime,
+}
+
+enum Writer {
+    /// The file is being created: the first audio settles later than that.
+    Opening(JoinHandle<Result<RecordingWriter, RecordingError>>),
+    Open(RecordingWriter),
+    Failed,
+}
+
+impl Recorder {
+    /// Begins to create the file, and the folder that it is in.
+    pub(super) fn start(path: PathBuf, format: AudioFormat) -> Self {
+        let opening = tokio::spawn(async move {
+            if let Some(folder) = path.parent() {
+                // If this fails, creating the file says so.
+                let _ = tokio::fs::create_dir_all(folder).await;
+            }
+            RecordingWriter::create(path).await
+        });
+        let resamplers =
+            (format.rate != RATE).then(|| (Resampler::new(format.rate, RATE), Resampler::new(format.rate, RATE)));
+        Self {
+            mixer: RecordingMixer::new(DEFAULT_SETTLE),
+            writer: Writer::Opening(opening),
+            format,
+            resamplers,
+            pcm: Vec::new(),
+            resampled: Vec::new(),
+            block: Vec::new(),
+            next_drain: MediaTime::ZERO,
+        }
+    }
+
+    fn caller(&mut self, at: MediaTime, samples: &[i16]) {
+        match &mut self.resamplers {
+            None => self.mixer.caller(at, samples),
+            Some((caller, _)) => {
+                self.resampled.clear();
+                caller.process(samples, &mut self.resampled);
+                self.mixer.caller(at, &self.resampled);
+            }
+        }
+    }
+
+    fn agent(&mut self, at: MediaTime, frame: &[u8]) {
+        self.pcm.clear();
+        match self.format.encoding {
+            Encoding::Mulaw => g711::mulaw_decode(frame, &mut self.pcm),
+            Encoding::Linear16 => {
+                self.pcm.extend(frame.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+            }
+        }
+        match &mut self.resamplers {
+            None => self.mixer.agent(at, &self.pcm),
+            Some((_, agent)) => {
+                self.resampled.clear();
+                agent.process(&self.pcm, &mut self.resampled);
+                self.mixer.agent(at, &self.resampled);
+            }
+        }
+    }
+
+    /// Hands on what has settled. Says whether the recording began or failed just now.
+    async fn drain(&mut self, now: MediaTime) -> Option<Result<RecordingState, RecordingError>> {
+        if now < self.next_drain {
+            return None;
+        }
+        self.next_drain = now + DRAIN_EVERY;
+        if let Writer::Opening(opening) = &mut self.writer {
+            if !opening.is_finished() {
+                return None;
+            }
+            return Some(match opening.await {
+                Ok(Ok(writer)) => {
+                    self.writer = Writer::Open(writer);
+                    Ok(RecordingState::Started)
+                }
+                Ok(Err(error)) => self.fail(error),
+                Err(_) => self.fail(RecordingError::Failed),
+            });
+        }
+        self.block.clear();
+        self.mixer.drain(now, &mut self.block);
+        if let Writer::Open(writer) = &mut self.writer
+            && let Err(error) = writer.write(&self.block)
+        {
+            return Some(self.fail(error));
+        }
+        None
+    }
+
+    fn fail<T>(&mut self, error: RecordingError) -> Result<T, RecordingError> {
+        self.writer = Writer::Failed;
+        Err(error)
+    }
+
+    async fn finish(mut self, now: MediaTime) -> Result<(), RecordingError> {
+        let mut writer = match self.writer {
+            Writer::Open(writer) => writer,
+            Writer::Opening(opening) => opening.await.map_err(|_| RecordingError::Failed)??,
+            Writer::Failed => return Err(RecordingError::Failed),
+        };
+        self.block.clear();
+        self.mixer.finish(now, &mut self.block);
+        writer.write(&self.block)?;
+        writer.finish().await.map(|_| ())
+    }
+}
+
+impl<S: MediaSocket> Call<S> {
+    /// The caller's frame at hand.
+    pub(super) fn record_caller(&mut self, at: MediaTime) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.caller(at, &self.pcm);
+        }
+    }
+
+    /// The agent's frame that will be heard from `at` on.
+    pub(super) fn record_agent(&mut self, at: MediaTime, frame: &[u8]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.agent(at, frame);
+        }
+    }
+
+    /// What the carrier had not played will not be heard.
+    pub(super) fn cut_recording(&mut self, now: MediaTime) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.mixer.cut_agent(now);
+        }
+    }
+
+    pub(super) async fn drain_recording(&mut self, now: MediaTime) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let state = match recorder.drain(now).await {
+            None => return,
+            Some(Ok(state)) => state,
+            Some(Err(error)) => {
+                tracing::error!(call = %self.config.id, %error, "the recording failed");
+                self.recorder = None;
+                RecordingState::Failed
+            }
+        };
+        self.machine.handle_input(now, Input::Recording { state });
+    }
+
+    pub(super) async fn finish_recording(&mut self, now: MediaTime) {
+        let Some(recorder) = self.recorder.take() else { return };
+        let state = match recorder.finish(now).await {
+            Ok(()) => RecordingState::Finished,
+            Err(error) => {
+                tracing::error!(call = %self.config.id, %error, "the recording failed");
+                RecordingState::Failed
+            }
+        };
+        self.machine.handle_input(now, Input::Recording { state });
+    }
+}

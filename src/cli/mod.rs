@@ -1,0 +1,51 @@
+//! The command line.
+
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use serve::{ServeError, Server, load_agent};
+
+/// Trunkline: a voice agent platform in one binary.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer calls with one agent.
+    Serve(serve::Serve),
+}
+
+/// Runs a command to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    // The one TLS stack, before anything builds a client.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(serve) => serve.run().await.map_err(Into::into),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&*Box::<dyn std::error::Error>::from(error)),
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[expect(clippy::print_stderr, reason = "the last words of a command that failed")]
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    let _: Option<Failure> = None;
+    eprintln!("trunkline: {error}");
+    ExitCode::FAILURE
+}
