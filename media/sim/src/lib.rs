@@ -6,8 +6,11 @@
 pub mod audio;
 pub mod deepgram;
 pub mod elevenlabs;
+pub mod event;
 pub mod fault;
+pub mod log;
 pub mod openai;
+mod pace;
 pub mod recogniser;
 pub mod server;
 pub mod twilio;
