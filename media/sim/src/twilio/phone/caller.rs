@@ -147,8 +147,8 @@ impl Caller {
         change
     }
 
-    /// The stream has ended.
-    pub(crate) fn handle_end(&mut self) -> Option<Change> {
+    /// The agent has been cut short, or the stream has ended.
+    pub(crate) fn handle_cut(&mut self) -> Option<Change> {
         self.agent.handle_end()
     }
 
