@@ -145,7 +145,9 @@ impl Peer {
         loop {
             match soon(self.socket.recv()).await {
                 Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                // Once more, which sends our half of the close.
+                Some(Ok(Message::Close(_))) => drop(soon(self.socket.recv()).await),
+                Some(Err(_)) | None => return None,
                 Some(Ok(_)) => {}
             }
         }

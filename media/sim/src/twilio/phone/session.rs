@@ -304,7 +304,10 @@ impl<'a> Session<'a> {
         let duration = self.now();
         match &ended {
             StreamEnd::Dropped => {}
-            StreamEnd::ClosedByServer { .. } => self.close().await,
+            StreamEnd::ClosedByServer { .. } => {
+                // Only our half of the close is left to send.
+                let _ = timeout(CLOSE_LIMIT, self.socket.flush()).await;
+            }
             StreamEnd::Broken(_) | StreamEnd::NotOpened { .. } => {}
             StreamEnd::HungUp
             | StreamEnd::GaveUp { .. }
@@ -330,7 +333,7 @@ impl<'a> Session<'a> {
     async fn close(&mut self) {
         let closing = async {
             let _ = self.socket.close(None).await;
-            while let Some(Ok(_)) = self.socket.next().await {}
+            while !matches!(self.socket.next().await, Some(Ok(Message::Close(_)) | Err(_)) | None) {}
         };
         let _ = timeout(CLOSE_LIMIT, closing).await;
     }
