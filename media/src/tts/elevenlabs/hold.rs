@@ -2,7 +2,8 @@
 //!
 //! A chunk may end in the middle of a word, or even of a sample. The rest of a cut word is *held* until its end has come, so that a
 //! lost socket loses the whole word, which can be spoken again from its beginning, and the caller never hears half of one twice.
-//! Chunks come faster than they are played, so holding costs the listener nothing.
+//! Chunks come faster than they are played, so holding costs the listener nothing. Only the first word of a reply is not held, for
+//! its first sound is what the caller waits for; should the socket be lost within it, the word begins again.
 
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ impl WordHold {
         let audio = Bytes::from(bytes);
         let duration = self.duration(&audio);
         let chunk = Piece { audio, alignment: message.alignment.clone() };
+        let begun = text.is_word_begun();
         let aligned = if chunk.alignment.is_empty() { None } else { text.align(&chunk.alignment) };
         let Some(placement) = aligned else {
             text.reckon(duration);
@@ -57,20 +59,20 @@ impl WordHold {
             self.release(text, out);
             return true;
         };
-        if placement.whole == chunk.alignment.len() {
+        let all = placement.whole == chunk.alignment.len();
+        let none = placement.whole == 0;
+        if all || none {
             self.held.push(chunk);
-            self.release(text, out);
-        } else if placement.whole == 0 {
-            self.held.push(chunk);
-            if self.held.iter().map(|piece| self.duration(&piece.audio)).sum::<Duration>() > HOLD {
-                self.release(text, out);
-            }
         } else {
             let (whole, rest) = self.split(chunk, placement.whole);
             self.held.push(whole);
             out.extend(self.held.drain(..).filter(|piece| !piece.audio.is_empty()));
-            self.held.push(rest);
             text.voice_to(placement.position);
+            self.held.push(rest);
+        }
+        let held: Duration = self.held.iter().map(|piece| self.duration(&piece.audio)).sum();
+        if all || (none && begun) || held > HOLD {
+            self.release(text, out);
         }
         true
     }
@@ -144,7 +146,14 @@ mod tests {
     #[test]
     fn a_cut_word_waits_for_its_end() {
         let (mut hold, mut text, mut out) = (WordHold::new(AudioFormat::MULAW_8K), sent("The quick fox. "), Vec::new());
-        for (said, so_far) in [("The qu", "The "), ("ic", "The "), ("k fo", "The quick "), ("x. ", "The quick fox. ")] {
+        for (said, so_far) in [
+            ("Th", "Th"),
+            ("e", "The"),
+            (" qu", "The "),
+            ("ic", "The "),
+            ("k fo", "The quick "),
+            ("x. ", "The quick fox. "),
+        ] {
             let json = chunk(said, &mulaw(said));
             assert!(hold.accept(&ServerMessage::parse(&json).unwrap(), &mut text, &mut out));
             assert_eq!(heard(&out), so_far, "after {said:?}");
@@ -184,7 +193,7 @@ mod tests {
 
     #[test]
     fn holding_ends_before_it_is_noticed() {
-        let word = "a".repeat(100);
+        let word = "I ".to_owned() + &"a".repeat(100);
         let (mut hold, mut text, mut out) = (WordHold::new(AudioFormat::MULAW_8K), sent(&word), Vec::new());
         let said = &word[..90];
         let json = chunk(said, &mulaw(said));

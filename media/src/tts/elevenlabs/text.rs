@@ -71,6 +71,11 @@ impl SpokenText {
         if self.arrived == self.certain { speakable(&self.text[self.arrived..self.sent]) } else { !self.answered }
     }
 
+    /// Whether the call has, or is to have at once, the beginning of the word that comes next: the first of all, or one that was cut.
+    pub(super) fn is_word_begun(&self) -> bool {
+        self.voiced == 0 || !self.is_boundary(self.voiced)
+    }
+
     /// How many characters were sent whose audio never reached the call.
     pub(super) fn wasted(&self) -> u64 {
         self.text[self.voiced..self.sent].chars().count() as u64
