@@ -1,0 +1,45 @@
+# `make demo` and `make test` are all that a fresh Debian with Rust needs: each first installs what it lacks.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint sdks sdk-lock setup-demo setup-test setup-lint clean-data
+.SUFFIXES:
+
+# Where rustup puts cargo, for shells that were started before it was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup-demo ## a whole call on this machine, with simulated vendors and no keys
+	cargo run --locked -- demo
+
+test: setup-test sdks ## every test, those with the vendors' own SDKs among them
+	cargo test --workspace --locked
+
+lint: setup-lint ## formatting, clippy, and the documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --all-targets --no-default-features --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+
+sdks: .venv/requirements.txt ## the vendors' own SDKs, in .venv
+
+# The copy inside is written last: it says that the rest is complete.
+.venv/requirements.txt: tests/sdk/requirements.txt | setup-test
+	rm -rf .venv
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	cp $< $@
+
+sdk-lock: setup-test ## pins tests/sdk/requirements.in, with hashes, into requirements.txt
+	rm -rf target/sdk-lock
+	python3 -m venv target/sdk-lock
+	target/sdk-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	cd tests/sdk && ../../target/sdk-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate \
+		--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements.in
+
+setup-demo setup-test setup-lint: setup-%:
+	@.ci/setup $*
+
+clean-data: ## forgets what the program has stored in ./data
+	rm -rf data
