@@ -1,0 +1,79 @@
+//! The simulators, used by the vendors' own SDKs: what we believe of a vendor's protocol has to satisfy the vendor's client too.
+//!
+//! The SDKs are Python's, in `.venv` (`make sdks`); `SDK_PYTHON` names another interpreter that has them. Each script in `tests/sdk`
+//! says what it expects of the server; here the simulator is told to be that server.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+
+use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::process::Command;
+use trunkline_sim::{
+    fault::{Fault, Script},
+    openai::{OpenAiConfig, OpenAiSim, Rule, Rules},
+};
+
+/// A free port on this machine alone.
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// How long a script may take: the longest listens to some seconds of speech, and an interpreter starts slowly on a busy machine.
+const SCRIPT_LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::test]
+async fn openai() {
+    let refuse = |status, retry_after| Some(Fault::Refuse { status, retry_after });
+    let midway = Some(Fault::ErrorAfter(Duration::ZERO, "server_error".into()));
+    let sim = OpenAiSim::start(
+        LOOPBACK,
+        OpenAiConfig {
+            api_key: "sk-test".into(),
+            rules: Rules {
+                rules: vec![
+                    Rule::reply("hello", "Hello there, caller."),
+                    Rule::call("weather", "get_weather", json!({"city": "Oslo"})),
+                    Rule::after("get_weather", "It is {tool.sky}."),
+                ],
+                ..Rules::default()
+            },
+            ttft: Duration::from_millis(5),
+            token_interval: Duration::from_millis(1),
+            // The script's first five requests are its own affair.
+            script: Script::new([None, None, None, None, None, refuse(429, Some(1)), refuse(503, None), midway]),
+            ..OpenAiConfig::default()
+        },
+        None,
+    )
+    .await
+    .unwrap();
+    run("use_openai.py", [sim.base_url(), "sk-test".into()]).await;
+}
+
+/// Runs a script to its end, and fails with what it printed if it failed.
+async fn run(script: &str, arguments: impl IntoIterator<Item = impl Into<OsString>>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("SDK_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
+    assert!(python.exists(), "{} is missing: run `make test`, which makes it", python.display());
+    let output = Command::new(python)
+        .arg(root.join("tests/sdk").join(script))
+        .args(arguments.into_iter().map(Into::into))
+        // The servers are on this machine, whatever proxy leads out of it.
+        .env("NO_PROXY", "*")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(SCRIPT_LIMIT, output).await;
+    let output = output.unwrap_or_else(|_| panic!("{script} took longer than {SCRIPT_LIMIT:?}")).unwrap();
+    assert!(
+        output.status.success(),
+        "{script} failed with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
