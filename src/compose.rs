@@ -221,7 +221,10 @@ fn check(agent: &AgentConfig) -> Result<(), ComposeError> {
     let refused = [
         (agent.mode != Mode::Pipeline, "mode speech_to_speech"),
         (agent.ai_config.provider != AiProvider::Openai, "an AI provider other than openai"),
-        (agent.ai_config.fallbacks.iter().any(|f| f.provider != AiProvider::Openai), "an AI fallback other than openai"),
+        (
+            agent.ai_config.fallbacks.iter().any(|f| f.provider != AiProvider::Openai),
+            "an AI fallback other than openai",
+        ),
         (agent.speech_config.provider != SpeechProvider::Deepgram, "a speech provider other than deepgram"),
         (!agent.speech_config.fallbacks.is_empty(), "speech fallbacks"),
         (agent.voice_config.provider != VoiceProvider::Elevenlabs, "a voice provider other than elevenlabs"),

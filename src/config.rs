@@ -86,7 +86,9 @@ pub enum SettingsError {
     NotLoopback(IpAddr),
     #[error("these settings are missing: {}. `trunkline serve --help` describes them; `trunkline simulate` prints a set for trying out", .0.join(", "))]
     Missing(Vec<&'static str>),
-    #[error("PUBLIC_URL must be http:// or https:// with a host and without path, query or user, such as https://voice.example.com")]
+    #[error(
+        "PUBLIC_URL must be http:// or https:// with a host and without path, query or user, such as https://voice.example.com"
+    )]
     PublicUrl,
     #[error("cannot read EXTRA_CA_FILE {path}: {cause}")]
     ExtraCa { path: PathBuf, cause: String },

@@ -131,7 +131,12 @@ impl Registry {
     }
 
     /// The way into a call for a media socket that shows this token.
-    pub(super) fn admits(&self, id: CallId, call_sid: &str, token: &str) -> Option<mpsc::Sender<Attachment<AxumSocket>>> {
+    pub(super) fn admits(
+        &self,
+        id: CallId,
+        call_sid: &str,
+        token: &str,
+    ) -> Option<mpsc::Sender<Attachment<AxumSocket>>> {
         let live = self.calls.get(&id)?;
         (live.call_sid == call_sid && live.token.admits(token, Instant::now())).then(|| live.attachments.clone())
     }

@@ -124,10 +124,8 @@ fn connect_again(calls: &Calls, id: CallId) -> Response {
 
 /// A terminal status ends a call whose socket may never tell. Others are only noted; repeats and stragglers change nothing.
 async fn status(calls: &Calls, id: CallId, fields: &Fields) -> Response {
-    let terminal = matches!(
-        field(fields, "CallStatus"),
-        Some("completed" | "busy" | "no-answer" | "failed" | "canceled")
-    );
+    let terminal =
+        matches!(field(fields, "CallStatus"), Some("completed" | "busy" | "no-answer" | "failed" | "canceled"));
     if terminal && let Some(commands) = calls.0.registry.commands(id) {
         let _ = commands.try_send(CallCommand::HangUp { reason: EndReason::CallerHangup });
     }

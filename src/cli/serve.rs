@@ -55,7 +55,10 @@ impl Serve {
         let drain = Duration::from_secs(self.settings.drain_seconds);
         let server = Server::start(agent, self.settings, None).await?;
         tracing::info!(address = %server.addr(), public_url = server.public_url(), "listening");
-        tracing::info!(voice_webhook = format!("{}/webhooks/twilio?kind=voice", server.public_url()), "set this at the carrier");
+        tracing::info!(
+            voice_webhook = format!("{}/webhooks/twilio?kind=voice", server.public_url()),
+            "set this at the carrier"
+        );
         terminated().await;
         tracing::info!("draining: no new calls; live ones may end");
         server.stop(drain).await;
@@ -65,8 +68,7 @@ impl Serve {
 
 /// Reads and checks an agent.
 pub fn load_agent(path: &Path) -> Result<AgentConfig, ServeError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| ServeError::AgentFile { path: path.to_owned(), cause })?;
+    let text = std::fs::read_to_string(path).map_err(|cause| ServeError::AgentFile { path: path.to_owned(), cause })?;
     AgentConfig::from_json(&text).map_err(|errors| ServeError::Agent { path: path.to_owned(), errors })
 }
 
@@ -151,7 +153,8 @@ impl axum::serve::Listener for NoDelay {
 
 fn extra_authorities(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let Some(path) = &settings.extra_ca_file else { return Ok(Vec::new()) };
-    let wrong = |cause: rustls::pki_types::pem::Error| SettingsError::ExtraCa { path: path.clone(), cause: cause.to_string() };
+    let wrong =
+        |cause: rustls::pki_types::pem::Error| SettingsError::ExtraCa { path: path.clone(), cause: cause.to_string() };
     CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)
 }
 

@@ -9,7 +9,8 @@ use tokio::{
 use trunkline_base::Clock;
 
 use super::{
-    Attachment, BoxFuture, CallChannels, CallCommand, CallConfig, CallPeers, CallSummary, Carrier, recorder::Recorder,
+    Attachment, BoxFuture, CallChannels, CallCommand, CallConfig, CallPeers, CallSummary, Carrier,
+    recorder::Recorder,
     socket::{self, MediaSocket},
 };
 use crate::{
@@ -273,8 +274,7 @@ impl<S: MediaSocket> Call<S> {
         }
         self.reattach_by = None;
         let Attachment { socket, codec, started } = attachment;
-        self.line =
-            Some(Line { socket, codec, format: started.format, attached_at: now, next_audio: now });
+        self.line = Some(Line { socket, codec, format: started.format, attached_at: now, next_audio: now });
         self.machine.handle_input(now, Input::Attached { stream: started.stream.as_str().to_owned() });
     }
 
@@ -294,7 +294,8 @@ impl<S: MediaSocket> Call<S> {
         let Some(event) = event else {
             self.tts_open = false;
             if let Some((reply, _)) = self.machine.current_reply() {
-                self.machine.handle_input(now, Input::SpeechFailed { reply, cause: "the voice's session is over".into() });
+                self.machine
+                    .handle_input(now, Input::SpeechFailed { reply, cause: "the voice's session is over".into() });
             }
             return;
         };

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{actor::Call, socket::{self, MediaSocket}};
+use super::{
+    actor::Call,
+    socket::{self, MediaSocket},
+};
 use crate::{
     audio::{Encoding, g711, vad::VadEvent},
     event::EndReason,

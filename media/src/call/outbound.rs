@@ -4,13 +4,7 @@ use super::{
     actor::Call,
     socket::{self, MediaSocket, WriteError},
 };
-use crate::{
-    audio::outbound::OutboundItem,
-    ids::Epoch,
-    telephony::Outbound as Wire,
-    time::MediaTime,
-    turn::Input,
-};
+use crate::{audio::outbound::OutboundItem, ids::Epoch, telephony::Outbound as Wire, time::MediaTime, turn::Input};
 
 impl<S: MediaSocket> Call<S> {
     /// Sends what is due. The socket is lost if it cannot be written to.

@@ -21,7 +21,11 @@ pub(super) enum WriteError {
 }
 
 /// Puts a message into the socket's buffer.
-pub(super) async fn feed<S: MediaSocket>(socket: &mut S, message: SocketMessage, limit: Duration) -> Result<(), WriteError> {
+pub(super) async fn feed<S: MediaSocket>(
+    socket: &mut S,
+    message: SocketMessage,
+    limit: Duration,
+) -> Result<(), WriteError> {
     within(limit, socket.feed(message)).await
 }
 

@@ -34,9 +34,10 @@ impl ToolRunner for NoTools {
 pub fn end_call() -> ToolSpec {
     ToolSpec {
         name: END_CALL.into(),
-        description: "Ends the phone call once the caller has heard your last words. Use it when the caller says goodbye or \
+        description:
+            "Ends the phone call once the caller has heard your last words. Use it when the caller says goodbye or \
                       has nothing more to ask. Say goodbye in your answer, or give it as farewell."
-            .into(),
+                .into(),
         parameters: serde_json::json!({
             "type": "object",
             "properties": { "farewell": { "type": "string", "description": "Last words, if your answer has none." } },
