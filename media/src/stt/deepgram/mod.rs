@@ -1,1 +1,3 @@
-//! (in the making)
+//! Deepgram: Nova and Flux, one WebSocket a call.
+
+pub mod wire;
