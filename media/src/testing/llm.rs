@@ -29,10 +29,8 @@ pub struct FakeReply {
 impl FakeReply {
     /// Words, one at a time.
     pub fn text(text: &str) -> Self {
-        let events = text
-            .split_inclusive(' ')
-            .map(|word| LlmEvent::Text { text: Personal::new(word.to_owned()) })
-            .collect();
+        let events =
+            text.split_inclusive(' ').map(|word| LlmEvent::Text { text: Personal::new(word.to_owned()) }).collect();
         Self { ttft: Duration::from_millis(200), interval: Duration::from_millis(10), events }
     }
 
