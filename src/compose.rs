@@ -7,7 +7,7 @@ use trunkline_control::agents::config::{self as stored, AgentConfig, ToolKind, T
 use trunkline_media::{
     audio::{AudioFormat, vad::VadConfig},
     call::{CallConfig, CallLimits, CallPeers, Carrier},
-    llm::{LlmLimits, openai},
+    llm::{Llm, LlmLimits, openai},
     net::Net,
     stt::{self, SttConfig, SttLimits},
     tools::{self, NoTools},
@@ -23,7 +23,8 @@ pub struct Composer {
     agent: Arc<AgentConfig>,
     settings: Arc<Settings>,
     net: Net,
-    models: openai::OpenAi,
+    models: openai::OpenAiConfig,
+    http: reqwest::Client,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,16 +52,20 @@ impl Composer {
                 base_url: settings.vendors.openai_base_url.clone(),
                 api_key: settings.vendors.openai_api_key.clone(),
                 model,
-                first_token: Duration::from_millis(u64::from(first_token)),
-                temperature: ai.temperature,
+                first_token: Some(Duration::from_millis(u64::from(first_token))),
+                temperature: ai.temperature.map(|value| value as f32),
                 max_output_tokens: ai.max_output_tokens,
                 reasoning_effort: ai.reasoning_effort.and_then(name_of),
                 stream_options: true,
             })
             .collect();
-        let config = openai::OpenAiConfig { models, limits: LlmLimits::default(), tag: String::new() };
-        let models = openai::OpenAi::new(config, &net).map_err(|error| ComposeError::Llm(error.to_string()))?;
-        Ok(Self { agent: Arc::new(agent), settings, net, models, clock: Arc::new(SystemClock) })
+        let limits = LlmLimits::default();
+        let http = openai::http_client(&net, limits.connect).map_err(|error| ComposeError::Llm(error.to_string()))?;
+        let models = openai::OpenAiConfig { models, limits, tag: String::new() };
+        // What is wrong with the models shows now, not at the first call.
+        openai::OpenAi::with_client(models.clone(), http.clone())
+            .map_err(|error| ComposeError::Llm(error.to_string()))?;
+        Ok(Self { agent: Arc::new(agent), settings, net, models, http, clock: Arc::new(SystemClock) })
     }
 
     /// The agent's name.
@@ -73,8 +78,13 @@ impl Composer {
         self.agent.is_active
     }
 
+    /// The HTTP client that all calls share.
+    pub const fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     /// Opens a call's vendor sockets: done while it still rings, so that the first turn does not pay for it.
-    pub fn peers(&self, id: CallId, carrier: Arc<dyn Carrier>) -> CallPeers {
+    pub fn peers(&self, id: CallId, carrier: Arc<dyn Carrier>) -> Result<CallPeers, ComposeError> {
         let vendors = &self.settings.vendors;
         let speech = &self.agent.speech_config;
         let stt = SttConfig {
@@ -107,16 +117,18 @@ impl Composer {
             tag: id.to_string(),
             limits: TtsLimits::default(),
         };
-        let llm = self.models.tagged(id.to_string());
-        trunkline_media::llm::Llm::warm(&llm);
-        CallPeers {
+        let models = openai::OpenAiConfig { tag: id.to_string(), ..self.models.clone() };
+        let llm = openai::OpenAi::with_client(models, self.http.clone())
+            .map_err(|error| ComposeError::Llm(error.to_string()))?;
+        llm.warm();
+        Ok(CallPeers {
             stt: stt::deepgram::open(stt, self.net.clone(), self.clock.clone()),
             tts: tts::elevenlabs::open(tts, self.net.clone(), self.clock.clone()),
             llm: Arc::new(llm),
             tools: Arc::new(NoTools),
             carrier,
             clock: self.clock.clone(),
-        }
+        })
     }
 
     /// How one call is to go. `context` fills the variables of the instructions, over the agent's own.

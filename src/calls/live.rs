@@ -56,7 +56,10 @@ impl Calls {
         let shared = &self.0;
         let carrier = TwilioCarrier { calls: self.clone(), id, call_sid: ringing.call_sid, rest: shared.rest.clone() };
         let config = shared.composer.config(id, &ringing.context);
-        let peers = shared.composer.peers(id, Arc::new(carrier));
+        let peers = match shared.composer.peers(id, Arc::new(carrier)) {
+            Ok(peers) => peers,
+            Err(error) => return tracing::error!(call = %id, %error, "the call cannot be composed"),
+        };
         if let Some(observer) = &shared.observer {
             observer.ringing(id, &config);
         }

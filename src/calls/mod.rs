@@ -9,7 +9,7 @@ mod socket;
 mod token;
 mod webhooks;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -21,8 +21,7 @@ use trunkline_base::CallId;
 use trunkline_media::{
     call::{CallConfig, CallSummary},
     event::CallEvent,
-    net::Net,
-    telephony::twilio::rest::TwilioRest,
+    telephony::twilio::rest::{TwilioAuth, TwilioRest},
 };
 
 pub use self::registry::{Registry, RegistryGauges};
@@ -60,22 +59,18 @@ impl Calls {
     pub fn new(
         settings: Arc<Settings>,
         composer: Composer,
-        net: &Net,
         public_url: String,
         observer: Option<Arc<dyn Observer>>,
-    ) -> Result<Self, trunkline_media::net::HttpError> {
+    ) -> Self {
         let vendors = &settings.vendors;
         let rest = TwilioRest::new(
-            net.http_client(Duration::from_secs(3))?,
+            composer.http().clone(),
             &vendors.twilio_base_url,
             vendors.twilio_account_sid.clone(),
-            trunkline_media::telephony::twilio::rest::TwilioAuth {
-                username: vendors.twilio_account_sid.clone(),
-                password: vendors.twilio_auth_token.clone(),
-            },
+            TwilioAuth { user: vendors.twilio_account_sid.clone(), password: vendors.twilio_auth_token.clone() },
         );
         let registry = Registry::new(settings.max_calls);
-        Ok(Self(Arc::new(Shared { settings, composer, registry, rest, public_url, observer })))
+        Self(Arc::new(Shared { settings, composer, registry, rest, public_url, observer }))
     }
 
     /// The routes that carriers use, and the health check.

@@ -30,22 +30,22 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let result = runtime.block_on(async {
+    let result: Result<(), Failure> = runtime.block_on(async {
         match cli.command {
-            Command::Serve(serve) => serve.run().await.map_err(Into::into),
+            Command::Serve(serve) => serve.run().await.map_err(Failure::from),
         }
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&*Box::<dyn std::error::Error>::from(error)),
+        Err(error) => fail(&*error),
     }
 }
 
+/// What a command failed of: only ever shown.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[expect(clippy::print_stderr, reason = "the last words of a command that failed")]
 fn fail(error: &dyn std::error::Error) -> ExitCode {
-    let _: Option<Failure> = None;
     eprintln!("trunkline: {error}");
     ExitCode::FAILURE
 }

@@ -42,8 +42,6 @@ pub enum ServeError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Compose(#[from] ComposeError),
-    #[error("cannot set up the HTTP client: {0}")]
-    Http(#[from] trunkline_media::net::HttpError),
     #[error("cannot listen on {0}: {1}")]
     Bind(SocketAddr, std::io::Error),
 }
@@ -95,8 +93,8 @@ impl Server {
             TcpListener::bind(settings.bind).await.map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let addr = listener.local_addr().map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let public_url = settings.public_url(addr);
-        let composer = Composer::new(agent, settings.clone(), net.clone())?;
-        let calls = Calls::new(settings, composer, &net, public_url.clone(), observer)?;
+        let composer = Composer::new(agent, settings.clone(), net)?;
+        let calls = Calls::new(settings, composer, public_url.clone(), observer);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let router = calls.router();

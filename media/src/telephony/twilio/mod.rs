@@ -3,7 +3,9 @@
 mod codec;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod rest;
 pub mod signature;
+pub mod twiml;
 mod wire;
 
 pub use self::codec::{TwilioCodec, decode, encode_clear, encode_mark, encode_media};
