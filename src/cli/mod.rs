@@ -1,6 +1,18 @@
 //! The command line.
 
+#[cfg(feature = "sim")]
+pub mod call;
+#[cfg(feature = "sim")]
+pub mod console;
+#[cfg(feature = "sim")]
+pub mod demo;
 mod serve;
+#[cfg(feature = "sim")]
+pub mod simulate;
+#[cfg(feature = "sim")]
+mod timeline;
+#[cfg(feature = "sim")]
+mod units;
 
 use std::process::ExitCode;
 
@@ -20,6 +32,10 @@ pub struct Cli {
 enum Command {
     /// Answer calls with one agent.
     Serve(serve::Serve),
+    #[cfg(feature = "sim")]
+    Demo(demo::Demo),
+    #[cfg(feature = "sim")]
+    Simulate(simulate::Simulate),
 }
 
 /// Runs a command to its end.
@@ -33,6 +49,10 @@ pub fn run(cli: Cli) -> ExitCode {
     let result: Result<(), Failure> = runtime.block_on(async {
         match cli.command {
             Command::Serve(serve) => serve.run().await.map_err(Failure::from),
+            #[cfg(feature = "sim")]
+            Command::Demo(demo) => demo.run().await,
+            #[cfg(feature = "sim")]
+            Command::Simulate(simulate) => simulate.run().await,
         }
     });
     match result {

@@ -1,0 +1,113 @@
+//! What the demo leaves behind.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use trunkline_base::CallId;
+
+use super::evidence::{Evidence, Sides};
+use crate::cli::timeline;
+
+/// Where new folders are made.
+const BELOW: &str = "out";
+/// The most demos whose folders are counted.
+const MOST: u32 = 10_000;
+
+/// The demo's folder and what is in it.
+#[derive(Debug)]
+pub struct Output {
+    /// The folder.
+    pub folder: PathBuf,
+    call: Option<CallId>,
+    recorded: Option<PathBuf>,
+    files: Vec<(&'static str, PathBuf)>,
+}
+
+/// Why something cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}: {cause}")]
+pub struct FilesError {
+    path: PathBuf,
+    cause: String,
+}
+
+fn failed<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> FilesError {
+    let path = path.to_owned();
+    move |cause| FilesError { path, cause: cause.to_string() }
+}
+
+impl Output {
+    /// Uses `folder`, or makes a new one: out/demo-1, out/demo-2, …
+    pub(super) fn create(folder: Option<PathBuf>) -> Result<Self, FilesError> {
+        let folder = match folder {
+            Some(folder) => {
+                std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+                folder
+            }
+            None => new_folder()?,
+        };
+        Ok(Self { folder, call: None, recorded: None, files: Vec::new() })
+    }
+
+    pub(super) fn expect_recording(&mut self, call: CallId, recorded: Option<PathBuf>) {
+        self.call = Some(call);
+        self.recorded = recorded;
+    }
+
+    /// Whether the server took a call.
+    pub(super) const fn expects_recording(&self) -> bool {
+        self.call.is_some()
+    }
+
+    /// What was written, with what it is.
+    pub fn files(&self) -> &[(&'static str, PathBuf)] {
+        &self.files
+    }
+
+    /// Reads the recording into the evidence and writes everything else.
+    pub(super) fn write(&mut self, evidence: &mut Evidence) -> Result<(), FilesError> {
+        if let Some(recorded) = self.recorded.take().filter(|path| path.is_file()) {
+            let path = self.folder.join("call.wav");
+            std::fs::rename(&recorded, &path).map_err(failed(&path))?;
+            // Empty now, if nothing else was recorded there.
+            let _ = recorded.parent().map(std::fs::remove_dir);
+            evidence.recording = Some(Sides::read(&path).map_err(failed(&path))?);
+            self.files.push(("recording (stereo)", path));
+        }
+        if let Some(stream) = evidence.stream() {
+            let path = self.folder.join("phone.wav");
+            stream.write_stereo_wav(&path).map_err(failed(&path))?;
+            self.files.push(("what the phone heard", path));
+        }
+        let path = self.folder.join("timeline.svg");
+        timeline::write(&path, evidence).map_err(failed(&path))?;
+        self.files.push(("picture of the call", path));
+        let path = self.folder.join("transcript.json");
+        let transcript = serde_json::json!({
+            "conversation_id": self.call.map(|call| call.to_string()),
+            "conversation": evidence.journal.conversation(),
+            "turns": evidence.journal.turns(),
+            "events": evidence.journal.events(),
+        });
+        let text = serde_json::to_string_pretty(&transcript).map_err(failed(&path))?;
+        std::fs::write(&path, text + "\n").map_err(failed(&path))?;
+        self.files.push(("transcript and events", path));
+        Ok(())
+    }
+}
+
+fn new_folder() -> Result<PathBuf, FilesError> {
+    let below = Path::new(BELOW);
+    std::fs::create_dir_all(below).map_err(failed(below))?;
+    for number in 1..=MOST {
+        let folder = below.join(format!("demo-{number}"));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(&folder)(error)),
+        }
+    }
+    Err(failed(below)(format!("{MOST} demos are in it already")))
+}
