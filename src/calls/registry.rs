@@ -50,7 +50,7 @@ impl Live {
 
 /// Why no call is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub(super) enum Refused {
     #[error("draining")]
     Draining,
     #[error("all lines are busy")]

@@ -10,13 +10,13 @@ use futures_util::{Sink, Stream};
 use trunkline_media::telephony::SocketMessage;
 
 /// Yields the carrier's messages; a broken connection is a `Close` without a code.
-pub struct AxumSocket {
+pub(super) struct AxumSocket {
     socket: WebSocket,
     over: bool,
 }
 
 impl AxumSocket {
-    pub const fn new(socket: WebSocket) -> Self {
+    pub(super) const fn new(socket: WebSocket) -> Self {
         Self { socket, over: false }
     }
 }

@@ -10,17 +10,17 @@ use tokio::time::Instant;
 use trunkline_base::Secret;
 
 /// How long a token may be shown after it was handed out. A carrier opens its stream within seconds of the document.
-pub const VALID_FOR: Duration = Duration::from_secs(120);
+pub(super) const VALID_FOR: Duration = Duration::from_secs(120);
 
 /// What is kept of a token.
 #[derive(Debug, Clone)]
-pub struct TokenHash {
+pub(super) struct TokenHash {
     hash: [u8; 32],
     expires: Instant,
 }
 
 /// Makes a token; the hash is to be kept, the token handed out.
-pub fn mint(now: Instant) -> (Secret, TokenHash) {
+pub(super) fn mint(now: Instant) -> (Secret, TokenHash) {
     let mut bytes = [0; 32];
     rand::rngs::OsRng.try_fill_bytes(&mut bytes).expect("the operating system has randomness");
     let token = URL_SAFE_NO_PAD.encode(bytes);
@@ -30,13 +30,13 @@ pub fn mint(now: Instant) -> (Secret, TokenHash) {
 
 impl TokenHash {
     /// Whether this is the token, and still good.
-    pub fn admits(&self, token: &str, now: Instant) -> bool {
+    pub(super) fn admits(&self, token: &str, now: Instant) -> bool {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         bool::from(hash.ct_eq(&self.hash)) && now < self.expires
     }
 
     /// When it stops being good.
-    pub const fn expires(&self) -> Instant {
+    pub(super) const fn expires(&self) -> Instant {
         self.expires
     }
 }

@@ -40,8 +40,11 @@ pub(super) async fn twilio(
 ) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("{}{path}", calls.0.public_url);
-    if let Err(response) = check(&calls, &url, &headers, &fields) {
-        return response;
+    if let Err(cause) = check(&calls, &url, &headers, &fields) {
+        metrics::counter!("trunkline_webhooks_refused_total").increment(1);
+        tracing::warn!(cause, "webhook refused");
+        let body = "the request's signature does not verify with this account's token and PUBLIC_URL\n";
+        return (StatusCode::FORBIDDEN, body).into_response();
     }
     let conversation = query.conversation.as_deref().and_then(|id| id.parse::<CallId>().ok());
     match (query.kind.as_deref(), conversation) {
@@ -58,7 +61,7 @@ pub(super) async fn twilio(
 }
 
 /// The account must be ours and the signature made with its token.
-fn check(calls: &Calls, url: &str, headers: &HeaderMap, fields: &Fields) -> Result<(), Response> {
+fn check(calls: &Calls, url: &str, headers: &HeaderMap, fields: &Fields) -> Result<(), String> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let vendors = &calls.0.settings.vendors;
     let request = SignedRequest {
@@ -67,18 +70,12 @@ fn check(calls: &Calls, url: &str, headers: &HeaderMap, fields: &Fields) -> Resu
         settings: header(SETTINGS_HEADER),
         body: Body::Form(fields),
     };
-    let refused = |cause: String| {
-        metrics::counter!("trunkline_webhooks_refused_total").increment(1);
-        tracing::warn!(cause, "webhook refused");
-        (StatusCode::FORBIDDEN, "the request's signature does not verify with this account's token and PUBLIC_URL\n")
-            .into_response()
-    };
-    verify(Keys::token(&vendors.twilio_auth_token), &request).map_err(|error| refused(error.to_string()))?;
+    verify(Keys::token(&vendors.twilio_auth_token), &request).map_err(|error| error.to_string())?;
     let account = field(fields, "AccountSid").unwrap_or_default();
     if bool::from(account.as_bytes().ct_eq(vendors.twilio_account_sid.as_bytes())) {
         Ok(())
     } else {
-        Err(refused("another account".into()))
+        Err("another account".into())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
 
 /// Answer calls with one agent.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(super) struct Serve {
     /// The agent: a JSON file in the form that the API stores.
     #[arg(long)]
     agent: PathBuf,
