@@ -16,9 +16,9 @@
 //! # Ok::<(), trunkline_sim::recogniser::LibraryError>(())
 //! ```
 //!
-//! How: frames of 10 ms with three band energies ([`features`]); when voice begins ([`vad`]) the last frames are correlated with the
-//! beginnings of all recordings, and later with every place of them ([`search`]); the winner is followed frame by frame ([`lock`])
-//! through its pauses until it ends or the sound disagrees. Word times come from the recordings' envelopes ([`timing`]).
+//! How: frames of 10 ms with three band energies (`features`); when voice begins (`vad`) the last frames are correlated with the
+//! beginnings of all recordings, and later with every place of them (`search`); the winner is followed frame by frame (`lock`)
+//! through its pauses until it ends or the sound disagrees. Word times come from the recordings' envelopes (`timing`).
 
 mod features;
 mod history;
