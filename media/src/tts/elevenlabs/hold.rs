@@ -31,11 +31,13 @@ pub(super) struct WordHold {
     /// The first byte of a sample whose second one is to come.
     odd: Option<u8>,
     held: Vec<Piece>,
+    /// For how long the characters aligned so far sound on in the chunks that follow.
+    overhang: Duration,
 }
 
 impl WordHold {
     pub(super) const fn new(format: AudioFormat) -> Self {
-        Self { format, odd: None, held: Vec::new() }
+        Self { format, odd: None, held: Vec::new(), overhang: Duration::ZERO }
     }
 
     /// Takes a message's audio; returns whether there was any. What may be played goes to `out`, and `text` learns what it says.
@@ -54,11 +56,22 @@ impl WordHold {
         let begun = text.is_word_begun();
         let aligned = if chunk.alignment.is_empty() { None } else { text.align(&chunk.alignment) };
         let Some(placement) = aligned else {
-            text.reckon(duration);
+            let unknown = duration.saturating_sub(self.overhang);
+            self.overhang = self.overhang.saturating_sub(duration);
+            let goes_on = !self.held.is_empty();
             self.held.push(Piece { alignment: Vec::new(), ..chunk });
-            self.release(text, out);
+            if unknown > duration / 2 {
+                text.reckon(unknown);
+                self.release(text, out);
+            } else if self.held_for() > HOLD {
+                self.release(text, out);
+            } else if !goes_on {
+                self.emit(out);
+            }
             return true;
         };
+        let end = chunk.alignment.iter().map(|one| one.start + one.duration).max().unwrap_or_default();
+        self.overhang = end.saturating_sub(duration);
         let all = placement.whole == chunk.alignment.len();
         let none = placement.whole == 0;
         if all || none {
@@ -66,12 +79,11 @@ impl WordHold {
         } else {
             let (whole, rest) = self.split(chunk, placement.whole);
             self.held.push(whole);
-            out.extend(self.held.drain(..).filter(|piece| !piece.audio.is_empty()));
+            self.emit(out);
             text.voice_to(placement.position);
             self.held.push(rest);
         }
-        let held: Duration = self.held.iter().map(|piece| self.duration(&piece.audio)).sum();
-        if all || (none && begun) || held > HOLD {
+        if all || (none && begun) || self.held_for() > HOLD {
             self.release(text, out);
         }
         true
@@ -79,14 +91,28 @@ impl WordHold {
 
     /// Lets go of everything held: no more comes, or none that it could be joined to.
     pub(super) fn release(&mut self, text: &mut SpokenText, out: &mut Vec<Piece>) {
-        out.extend(self.held.drain(..).filter(|piece| !piece.audio.is_empty()));
+        self.emit(out);
         text.voice_all();
+    }
+
+    /// Characters whose sound is all in the next piece go with that.
+    fn emit(&mut self, out: &mut Vec<Piece>) {
+        let mut early = Vec::new();
+        for mut piece in self.held.drain(..) {
+            if piece.audio.is_empty() {
+                early.append(&mut piece.alignment);
+            } else {
+                piece.alignment.splice(0..0, early.drain(..));
+                out.push(piece);
+            }
+        }
     }
 
     /// The context is gone, and what was held will be spoken again.
     pub(super) fn discard(&mut self) {
         self.odd = None;
         self.held.clear();
+        self.overhang = Duration::ZERO;
     }
 
     /// Cuts a piece where its character `at` begins.
@@ -100,6 +126,10 @@ impl WordHold {
         }
         let audio = piece.audio.split_off(bytes);
         (piece, Piece { audio, alignment })
+    }
+
+    fn held_for(&self) -> Duration {
+        self.held.iter().map(|piece| self.duration(&piece.audio)).sum()
     }
 
     fn duration(&self, audio: &Bytes) -> Duration {
@@ -176,6 +206,21 @@ mod tests {
         hold.discard();
         text.rewind();
         assert_eq!((heard(&out).as_str(), text.unsent()), ("The ", Some("quick fox. ")));
+    }
+
+    #[test]
+    fn one_alignment_may_speak_for_two_chunks() {
+        let (mut hold, mut text, mut out) = (WordHold::new(AudioFormat::MULAW_8K), sent("The quick fox. "), Vec::new());
+        let first = chunk("The quick f", &mulaw("The qu"));
+        let second = json!({"audio": STANDARD.encode(mulaw("ick f"))}).to_string();
+        let third = chunk("ox. ", &mulaw("ox. "));
+        for (json, so_far) in [(first, "The qu"), (second, "The qu"), (third, "The quick fox. ")] {
+            hold.accept(&ServerMessage::parse(&json).unwrap(), &mut text, &mut out);
+            assert_eq!(heard(&out), so_far);
+        }
+        let spelled: String = out.iter().flat_map(|piece| &piece.alignment).map(|one| one.ch).collect();
+        assert_eq!(spelled, "The quick fox. ");
+        assert!(!text.is_owed());
     }
 
     #[test]
