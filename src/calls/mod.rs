@@ -73,12 +73,13 @@ impl Calls {
         Self(Arc::new(Shared { settings, composer, registry, rest, public_url, observer }))
     }
 
-    /// The routes that carriers use, and the health check.
+    /// The routes that carriers use, the health check, and the metrics.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/webhooks/twilio", post(webhooks::twilio))
             .route("/media/twilio/{conversation}", get(media::twilio))
             .route("/health", get(health))
+            .route("/metrics", get(async || crate::telemetry::render_metrics()))
             .layer(axum::extract::DefaultBodyLimit::max(MAX_WEBHOOK))
             .with_state(self.clone())
     }

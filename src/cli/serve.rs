@@ -87,6 +87,7 @@ impl Server {
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Self, ServeError> {
         settings.check()?;
+        telemetry::metrics();
         let net = Net::new(&extra_authorities(&settings)?).map_err(|error| ComposeError::Tls(error.to_string()))?;
         let settings = Arc::new(settings);
         let listener =
