@@ -18,8 +18,8 @@ use url::Url;
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Largest message read from a media stream: more than the ten minutes of audio it may queue.
 const MESSAGE_LIMIT: usize = 16 << 20;
-/// Read buffer of a media stream. Messages are small, and a process may hold hundreds of phones.
-const READ_BUFFER: usize = 8 << 10;
+/// Read buffer of a media stream, which is wiped before every read. Messages are small, and a process may hold hundreds of phones.
+const READ_BUFFER: usize = 4 << 10;
 
 /// What the vendor's side of the network looks like. The default trusts public certificates and connects where an address says.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,33 @@ pub struct Network {
     pub ca_pem: Option<String>,
     /// Connections that lead elsewhere.
     pub connect_to: Vec<ConnectTo>,
+}
+
+impl Network {
+    fn certificate(&self) -> io::Result<Option<CertificateDer<'static>>> {
+        let pem = self.ca_pem.as_ref();
+        pem.map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(io::Error::other)).transpose()
+    }
+
+    /// A client for webhooks. It reads the system's certificates where it has none of its own, so that it is made once.
+    pub(crate) fn http(&self) -> io::Result<reqwest::Client> {
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent("TwilioProxy/1.1")
+                .connect_timeout(CONNECT_LIMIT)
+                .no_proxy()
+        };
+        let client = match self.certificate()? {
+            Some(certificate) => {
+                let root = reqwest::Certificate::from_der(&certificate).map_err(io::Error::other)?;
+                builder().tls_certs_only([root]).build()
+            }
+            // A machine without public certificates can still call a plain listener.
+            None => builder().build().or_else(|_| builder().tls_certs_only([]).build()),
+        };
+        client.map_err(io::Error::other)
+    }
 }
 
 /// Sends connections for a public host to a listener elsewhere.
@@ -73,39 +100,27 @@ impl OpenError {
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// A network ready for use.
+/// A network ready for sockets.
 #[derive(Clone)]
 pub(crate) struct Reach {
     tls: Option<Connector>,
     connect_to: Arc<[ConnectTo]>,
-    pub(crate) http: reqwest::Client,
 }
 
 impl Reach {
     pub(crate) fn new(network: &Network) -> io::Result<Self> {
         // Fails when the process has chosen a provider before: then that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .user_agent("TwilioProxy/1.1")
-                .connect_timeout(CONNECT_LIMIT)
-                .no_proxy()
-        };
-        let (tls, http) = match &network.ca_pem {
-            Some(pem) => {
-                let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(io::Error::other)?;
+        let tls = match network.certificate()? {
+            Some(certificate) => {
                 let mut roots = rustls::RootCertStore::empty();
                 roots.add(certificate).map_err(io::Error::other)?;
                 let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-                let root = reqwest::Certificate::from_pem(pem.as_bytes()).map_err(io::Error::other)?;
-                (Some(Connector::Rustls(Arc::new(config))), builder().tls_certs_only([root]).build())
+                Some(Connector::Rustls(Arc::new(config)))
             }
-            // A machine without public certificates can still call a plain listener.
-            None => (None, builder().build().or_else(|_| builder().tls_certs_only([]).build())),
+            None => None,
         };
-        let http = http.map_err(io::Error::other)?;
-        Ok(Self { tls, connect_to: network.connect_to.clone().into(), http })
+        Ok(Self { tls, connect_to: network.connect_to.clone().into() })
     }
 
     /// The address to connect to for `url`, and its own authority for the `Host` header.

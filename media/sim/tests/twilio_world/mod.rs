@@ -1,6 +1,8 @@
 //! The server at the other end of a simulated call: the test takes its media sockets and webhooks one by one and answers them.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(unreachable_pub, reason = "it is part of each test binary")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,7 +23,10 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use trunkline_sim::server::{SimServer, TlsIdentity};
+use trunkline_sim::{
+    server::{SimServer, TlsIdentity},
+    twilio::{Account, TwilioConfig, signature},
+};
 
 /// How long a test waits for anything: far longer than it takes.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -34,6 +39,15 @@ pub fn loopback() -> SocketAddr {
 
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(LIMIT, what).await.expect("it happens in time")
+}
+
+pub const TOKEN: &str = "2f6a1e5d9c8b7a6f5e4d3c2b1a098765";
+pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub const NUMBER: &str = "+15005550006";
+
+/// A vendor with one customer.
+pub fn vendor() -> TwilioConfig {
+    TwilioConfig::new(Account { sid: ACCOUNT.into(), auth_token: TOKEN.into(), numbers: vec![NUMBER.into()] })
 }
 
 #[derive(Clone)]
@@ -120,6 +134,11 @@ impl Webhook {
 
     pub fn signature(&self) -> &str {
         self.headers["x-twilio-signature"].to_str().unwrap()
+    }
+
+    /// The signature is that of the form for this address.
+    pub fn is_signed(&self, auth_token: &str, url: &str) -> bool {
+        self.signature() == signature::sign_form(auth_token, url, &self.fields())
     }
 
     pub fn answer(self, response: impl IntoResponse) {

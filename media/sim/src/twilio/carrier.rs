@@ -1,0 +1,328 @@
+//! The vendor itself: its accounts and numbers, the calls that are on, and its REST API's listener.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    call::{
+        CallState, CallStatus, CallbackDelivery, Command, Direction, InboundCall, OngoingCall, Plan, Runner, Source,
+        StatusCallback,
+    },
+    net::Network,
+    phone::PhoneConfig,
+    rest::{self, RestRecord},
+    signature::Form,
+    twiml::Method,
+    webhook::Sender,
+};
+use crate::{
+    fault::Script,
+    server::{SimServer, TlsIdentity},
+};
+
+/// A customer of the vendor.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// `AC…`: the user of the REST API.
+    pub sid: String,
+    /// Its password, and the key of signatures.
+    pub auth_token: String,
+    /// The numbers it owns, E.164.
+    pub numbers: Vec<String>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("sid", &self.sid).field("numbers", &self.numbers).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of calls placed by REST.
+#[derive(Debug, Clone, Default)]
+pub struct Callee {
+    /// How long they ring.
+    pub rings_for: Duration,
+    /// `None`: they are answered. Else how they fail: busy, no-answer or failed.
+    pub outcome: Option<CallStatus>,
+    /// Who answers.
+    pub phone: PhoneConfig,
+}
+
+/// How the vendor behaves.
+#[derive(Debug, Clone)]
+pub struct TwilioConfig {
+    /// Its customers.
+    pub accounts: Vec<Account>,
+    /// How it reaches servers.
+    pub network: Network,
+    /// Faults of the REST API: each request takes one.
+    pub script: Script,
+    /// Faults in the delivery of status callbacks.
+    pub callbacks: CallbackDelivery,
+    /// The credentials are test credentials: good for placing calls only (403, code 20008).
+    pub test_credentials: bool,
+    /// How long a webhook may take.
+    pub webhook_limit: Duration,
+    /// How long a call may last once answered.
+    pub time_limit: Duration,
+    /// Whom calls placed by REST reach.
+    pub callee: Callee,
+}
+
+impl TwilioConfig {
+    /// A vendor without faults and with one customer.
+    pub fn new(account: Account) -> Self {
+        Self {
+            accounts: vec![account],
+            network: Network::default(),
+            script: Script::default(),
+            callbacks: CallbackDelivery::default(),
+            test_credentials: false,
+            webhook_limit: Duration::from_secs(15),
+            time_limit: Duration::from_secs(4 * 3600),
+            callee: Callee::default(),
+        }
+    }
+}
+
+/// A number that an account owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Number {
+    /// `PN…`
+    pub sid: String,
+    /// Its owner.
+    pub account_sid: String,
+    /// E.164.
+    pub phone_number: String,
+    /// Where its calls' documents are, if set by REST.
+    pub voice_url: String,
+    /// Where its calls' ends are told, if set by REST.
+    pub status_callback: String,
+}
+
+/// No account owns the number.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no account owns {0}")]
+pub struct NoSuchNumber(pub String);
+
+/// A call to be placed.
+pub(crate) struct Order {
+    pub(crate) account_sid: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) source: Source,
+    pub(crate) fallback_url: Option<String>,
+    pub(crate) status_callback: Option<StatusCallback>,
+}
+
+/// What the REST API and the calls share.
+pub(crate) struct Carrier {
+    pub(crate) config: TwilioConfig,
+    sender: Sender,
+    numbers: Mutex<Vec<Number>>,
+    calls: Mutex<HashMap<String, Arc<CallState>>>,
+    requests: Mutex<Vec<RestRecord>>,
+    placed: mpsc::UnboundedSender<OngoingCall>,
+    ended: CancellationToken,
+}
+
+/// A running simulator of the vendor. Dropping it ends its listener and its calls at once.
+pub struct TwilioSim {
+    carrier: Arc<Carrier>,
+    server: SimServer,
+    placed: tokio::sync::Mutex<mpsc::UnboundedReceiver<OngoingCall>>,
+}
+
+impl TwilioSim {
+    /// Starts the vendor, with its REST API on `addr`.
+    ///
+    /// # Errors
+    /// When it can't listen there, or the network's certificate can't be read.
+    pub async fn start(addr: SocketAddr, config: TwilioConfig, tls: Option<&TlsIdentity>) -> io::Result<Self> {
+        let sender = Sender::new(&config.network)?;
+        let mut numbers = Vec::new();
+        for account in &config.accounts {
+            numbers.extend(account.numbers.iter().map(|phone_number| Number {
+                sid: sid("PN"),
+                account_sid: account.sid.clone(),
+                phone_number: phone_number.clone(),
+                voice_url: String::new(),
+                status_callback: String::new(),
+            }));
+        }
+        let (placed_sender, placed) = mpsc::unbounded_channel();
+        let carrier = Arc::new(Carrier {
+            config,
+            sender,
+            numbers: Mutex::new(numbers),
+            calls: Mutex::default(),
+            requests: Mutex::default(),
+            placed: placed_sender,
+            ended: CancellationToken::new(),
+        });
+        let server = SimServer::start(addr, rest::router(carrier.clone()), tls).await?;
+        Ok(Self { carrier, server, placed: tokio::sync::Mutex::new(placed) })
+    }
+
+    /// Where the REST API listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// Base of the REST API, in place of `https://api.twilio.com`.
+    pub fn http_url(&self) -> String {
+        self.server.http_url()
+    }
+
+    /// Lets somebody call a number.
+    ///
+    /// # Errors
+    /// When no account owns the number and no impostor rings it.
+    pub fn ring(&self, call: InboundCall) -> Result<OngoingCall, NoSuchNumber> {
+        let owner = || {
+            let number = lock(&self.carrier.numbers).iter().find(|number| number.phone_number == call.to).cloned()?;
+            let account = self.carrier.config.accounts.iter().find(|account| account.sid == number.account_sid)?;
+            Some((account.sid.clone(), account.auth_token.clone()))
+        };
+        let (account_sid, auth_token) =
+            call.impostor.clone().or_else(owner).ok_or_else(|| NoSuchNumber(call.to.clone()))?;
+        let (state, commands) = CallState::new(sid("CA"), account_sid, (call.from, call.to), Direction::Inbound);
+        let carrier = &self.carrier;
+        Ok(carrier.start_call(
+            Plan {
+                state: Arc::new(state),
+                sender: carrier.sender.clone(),
+                auth_token,
+                source: Source::Url(call.voice_url, Method::Post),
+                fallback_url: call.fallback_url,
+                status_callback: call.status_callback,
+                delivery: carrier.config.callbacks,
+                fields: call.fields,
+                phone: call.phone,
+                webhook_limit: carrier.config.webhook_limit,
+                time_limit: carrier.config.time_limit,
+                rings: None,
+            },
+            commands,
+        ))
+    }
+
+    /// The next call that was placed by REST: waits until there is one.
+    pub async fn next_placed(&self) -> OngoingCall {
+        self.placed.lock().await.recv().await.expect("the carrier holds the sender")
+    }
+
+    /// The account's numbers as REST requests have left them.
+    pub fn numbers(&self, account_sid: &str) -> Vec<Number> {
+        self.carrier.numbers(account_sid)
+    }
+
+    /// Every REST request so far.
+    pub fn requests(&self) -> Vec<RestRecord> {
+        lock(&self.carrier.requests).clone()
+    }
+}
+
+impl Drop for TwilioSim {
+    fn drop(&mut self) {
+        self.carrier.ended.cancel();
+    }
+}
+
+impl Carrier {
+    pub(crate) fn knows(&self, sid: &str, token: &str) -> bool {
+        self.config.accounts.iter().any(|account| account.sid == sid && account.auth_token == token)
+    }
+
+    pub(crate) fn numbers(&self, account_sid: &str) -> Vec<Number> {
+        lock(&self.numbers).iter().filter(|number| number.account_sid == account_sid).cloned().collect()
+    }
+
+    /// Applies a form to a number and returns it; an empty form changes nothing.
+    pub(crate) fn change_number(&self, account_sid: &str, sid: &str, form: &Form) -> Option<Number> {
+        let mut numbers = lock(&self.numbers);
+        let number = numbers.iter_mut().find(|number| number.account_sid == account_sid && number.sid == sid)?;
+        for (name, value) in form {
+            match name.as_str() {
+                "VoiceUrl" => number.voice_url.clone_from(value),
+                "StatusCallback" => number.status_callback.clone_from(value),
+                _ => {}
+            }
+        }
+        Some(number.clone())
+    }
+
+    pub(crate) fn call(&self, account_sid: &str, sid: &str) -> Option<Arc<CallState>> {
+        lock(&self.calls).get(sid).filter(|call| call.account_sid == account_sid).cloned()
+    }
+
+    pub(crate) fn calls(&self, account_sid: &str) -> Vec<Arc<CallState>> {
+        lock(&self.calls).values().filter(|call| call.account_sid == account_sid).cloned().collect()
+    }
+
+    pub(crate) fn push_request(&self, record: RestRecord, call_sid: Option<&str>) {
+        if let Some(call) = call_sid.and_then(|sid| lock(&self.calls).get(sid).cloned()) {
+            call.push_request(record.clone());
+        }
+        lock(&self.requests).push(record);
+    }
+
+    /// Places a call and returns its resource, which is still queued.
+    pub(crate) fn place(&self, order: Order) -> Value {
+        let account = self.config.accounts.iter().find(|account| account.sid == order.account_sid);
+        let auth_token = account.map(|account| account.auth_token.clone()).unwrap_or_default();
+        let (state, commands) =
+            CallState::new(sid("CA"), order.account_sid, (order.from, order.to), Direction::OutboundApi);
+        let state = Arc::new(state);
+        let resource = state.to_json();
+        let call = self.start_call(
+            Plan {
+                state,
+                sender: self.sender.clone(),
+                auth_token,
+                source: order.source,
+                fallback_url: order.fallback_url,
+                status_callback: order.status_callback,
+                delivery: self.config.callbacks,
+                fields: Form::new(),
+                phone: self.config.callee.phone.clone(),
+                webhook_limit: self.config.webhook_limit,
+                time_limit: self.config.time_limit,
+                rings: Some((self.config.callee.rings_for, self.config.callee.outcome)),
+            },
+            commands,
+        );
+        let _ = self.placed.send(call);
+        resource
+    }
+
+    fn start_call(&self, plan: Plan, commands: mpsc::UnboundedReceiver<Command>) -> OngoingCall {
+        let state = plan.state.clone();
+        lock(&self.calls).insert(state.sid.clone(), state.clone());
+        let ended = self.ended.clone();
+        let task =
+            tokio::spawn(
+                async move { ended.run_until_cancelled_owned(Box::pin(Runner::new(plan, commands).run())).await },
+            );
+        OngoingCall { sid: state.sid.clone(), state, task }
+    }
+}
+
+fn sid(prefix: &str) -> String {
+    format!("{prefix}{}", Uuid::new_v4().simple())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
