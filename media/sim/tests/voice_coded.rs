@@ -75,7 +75,7 @@ fn telephone_sound_comes_back_also_when_faint_or_noisy() {
 fn a_cut_leaves_the_symbols_of_which_more_than_half_is_there() {
     let mut rng = StdRng::seed_from_u64(3);
     let voice = CodedVoice::default();
-    for round in 0..300 {
+    for round in 0..150 {
         let text: Vec<char> = random_text(&mut rng).chars().collect();
         let samples = through_mulaw(&voice.encode(&text.iter().collect::<String>(), 8_000).samples);
         let symbol = samples.len() as f64 / text.len() as f64;
@@ -107,7 +107,7 @@ fn a_cut_leaves_the_symbols_of_which_more_than_half_is_there() {
 fn a_pause_costs_at_most_the_symbol_it_falls_into() {
     let mut rng = StdRng::seed_from_u64(4);
     let voice = CodedVoice::default();
-    for round in 0..300 {
+    for round in 0..150 {
         let text: Vec<char> = random_text(&mut rng).chars().collect();
         let mut samples = through_mulaw(&voice.encode(&text.iter().collect::<String>(), 8_000).samples);
         let at = rng.random_range(0..samples.len());
@@ -125,7 +125,7 @@ fn a_pause_costs_at_most_the_symbol_it_falls_into() {
 fn sound_lost_in_the_middle_garbles_no_more_than_its_edges() {
     let mut rng = StdRng::seed_from_u64(5);
     let voice = CodedVoice::default();
-    for round in 0..300 {
+    for round in 0..150 {
         let text = random_text(&mut rng);
         let mut samples = through_mulaw(&voice.encode(&text, 8_000).samples);
         let from = rng.random_range(0..samples.len());
