@@ -1,11 +1,9 @@
 //! The command line.
 
 #[cfg(feature = "sim")]
-pub mod call;
+mod bench;
 #[cfg(feature = "sim")]
-pub mod console;
-#[cfg(feature = "sim")]
-pub mod demo;
+mod fixtures;
 mod serve;
 #[cfg(feature = "sim")]
 pub mod simulate;
@@ -31,17 +29,23 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer calls with one agent.
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
+    /// Measure many calls at once.
     #[cfg(feature = "sim")]
-    Demo(demo::Demo),
-    #[cfg(feature = "sim")]
-    Simulate(simulate::Simulate),
+    Bench(bench::Bench),
 }
 
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> ExitCode {
     // The one TLS stack, before anything builds a client.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    #[cfg(feature = "sim")]
+    if let Command::Bench(bench) = &cli.command
+        && let Some(core) = bench.load_core()
+        && let Err(error) = pin_to(core)
+    {
+        return fail(&error);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -50,15 +54,21 @@ pub fn run(cli: Cli) -> ExitCode {
         match cli.command {
             Command::Serve(serve) => serve.run().await.map_err(Failure::from),
             #[cfg(feature = "sim")]
-            Command::Demo(demo) => demo.run().await,
-            #[cfg(feature = "sim")]
-            Command::Simulate(simulate) => simulate.run().await,
+            Command::Bench(bench) => Box::pin(bench.run()).await,
         }
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&*error),
     }
+}
+
+/// Keeps this thread, and every thread that it starts, on one core.
+#[cfg(feature = "sim")]
+fn pin_to(core: usize) -> std::io::Result<()> {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    Ok(rustix::thread::sched_setaffinity(None, &cores)?)
 }
 
 /// What a command failed of: only ever shown.

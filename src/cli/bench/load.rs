@@ -74,7 +74,10 @@ impl Vendors {
         let (heard, mut hears) = mpsc::unbounded_channel();
         let (seen, mut sees) = mpsc::unbounded_channel();
         let deepgram = DeepgramConfig { events: Some(heard), log_capacity: 16, ..DeepgramConfig::new(KEY, library) };
-        let rules = Rules { rules: Vec::new(), default: Rule { reply: "That is ten meters ahead of you.".into(), ..Rule::default() } };
+        let rules = Rules {
+            rules: Vec::new(),
+            default: Rule { reply: "That is ten meters ahead of you.".into(), ..Rule::default() },
+        };
         let openai = OpenAiConfig {
             api_key: KEY.into(),
             rules,
@@ -122,7 +125,7 @@ impl Vendors {
             ("OPENAI_API_KEY", KEY.into()),
             ("OPENAI_BASE_URL", self.openai.base_url()),
             ("ELEVENLABS_API_KEY", KEY.into()),
-            ("ELEVENLABS_BASE_URL", self.elevenlabs.http_url()),
+            ("ELEVENLABS_BASE_URL", self.elevenlabs.server().http_url()),
             ("TWILIO_ACCOUNT_SID", ACCOUNT.into()),
             ("TWILIO_AUTH_TOKEN", TOKEN.into()),
             ("TWILIO_BASE_URL", self.twilio.http_url()),
@@ -161,7 +164,8 @@ pub(super) struct Outcome {
 
 impl Load {
     pub(super) async fn run(&self, vendors: &Vendors, server: &ServerProcess) -> Result<Outcome, Failure> {
-        let mut steps = vec![Step::WaitForAgentToSpeak, Step::WaitForAgentToFinish { quiet: Duration::from_millis(400) }];
+        let mut steps =
+            vec![Step::WaitForAgentToSpeak, Step::WaitForAgentToFinish { quiet: Duration::from_millis(400) }];
         for _ in 0..self.turns {
             steps.push(Step::Say(vendors.speech.clone()));
             steps.push(Step::WaitForAgentToFinish { quiet: Duration::from_millis(400) });

@@ -44,7 +44,12 @@ pub(super) struct Sample {
 }
 
 impl ServerProcess {
-    pub(super) async fn start(vendors: &Vendors, data: &Path, core: Option<usize>, record: bool) -> Result<Self, Failure> {
+    pub(super) async fn start(
+        vendors: &Vendors,
+        data: &Path,
+        core: Option<usize>,
+        record: bool,
+    ) -> Result<Self, Failure> {
         let agent = data.join("agent.json");
         std::fs::write(&agent, super::load::AGENT)?;
         let binary = std::env::current_exe()?;
@@ -100,7 +105,11 @@ impl ServerProcess {
             let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
             value.unwrap_or(0.0) as u64
         };
-        Ok(Sample { tasks: gauge("trunkline_tasks_alive "), live_calls: gauge("trunkline_calls_live "), ..self.usage()? })
+        Ok(Sample {
+            tasks: gauge("trunkline_tasks_alive "),
+            live_calls: gauge("trunkline_calls_live "),
+            ..self.usage()?
+        })
     }
 
     /// CPU and memory, without asking the process.

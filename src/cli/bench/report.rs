@@ -5,12 +5,7 @@ use std::{path::Path, time::Duration};
 use plotters::prelude::*;
 use serde::Serialize;
 
-use super::{
-    super::Failure,
-    load::Outcome,
-    process::Sample,
-    stages::Stages,
-};
+use super::{super::Failure, load::Outcome, process::Sample, stages::Stages};
 
 /// Percentiles of one kind of duration, in milliseconds.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -58,8 +53,16 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(calls: usize, turns: usize, stages: &Stages, outcome: &Outcome, idle: &Sample, after: &Sample) -> Self {
-        let of = |name, value: fn(&super::stages::Turn) -> Duration| Distribution::new(name, stages.turns.iter().map(value));
+    pub(super) fn new(
+        calls: usize,
+        turns: usize,
+        stages: &Stages,
+        outcome: &Outcome,
+        idle: &Sample,
+        after: &Sample,
+    ) -> Self {
+        let of =
+            |name, value: fn(&super::stages::Turn) -> Duration| Distribution::new(name, stages.turns.iter().map(value));
         Self {
             calls,
             turns,
@@ -92,7 +95,8 @@ impl Report {
                 stage.name, stage.count, stage.p50, stage.p95, stage.p99, stage.max
             );
         }
-        let cpu = self.cpu_percent_per_call.map_or("not measured: too short".into(), |cpu| format!("{cpu:.3} % of a core"));
+        let cpu =
+            self.cpu_percent_per_call.map_or("not measured: too short".into(), |cpu| format!("{cpu:.3} % of a core"));
         println!("\nplayback underruns           {}", self.underruns);
         println!("callers' own lateness, worst {:.1} ms", self.caller_lateness_ms);
         println!("CPU a call                   {cpu}");
@@ -143,7 +147,12 @@ impl Report {
             let count = stage.values.len().max(1) as f64;
             // A few hundred points show all that a screen can.
             let step = (stage.values.len() / 400).max(1);
-            let points = stage.values.iter().enumerate().step_by(step).map(|(i, value)| (*value, (i + 1) as f64 / count * 100.0));
+            let points = stage
+                .values
+                .iter()
+                .enumerate()
+                .step_by(step)
+                .map(|(i, value)| (*value, (i + 1) as f64 / count * 100.0));
             chart
                 .draw_series(LineSeries::new(points, colour.stroke_width(2)))
                 .map_err(|error| wrong(&error))?

@@ -68,7 +68,12 @@ impl Stages {
     }
 }
 
-fn turn(decided: Instant, requests: Option<&Vec<Request>>, speech: Option<&Vec<Spoken>>, frames: &[Instant]) -> Option<Turn> {
+fn turn(
+    decided: Instant,
+    requests: Option<&Vec<Request>>,
+    speech: Option<&Vec<Spoken>>,
+    frames: &[Instant],
+) -> Option<Turn> {
     let request = requests?.iter().find(|request| request.arrived >= decided)?;
     let text_left = request.text_left?;
     let spoken = speech?.iter().find(|spoken| spoken.text_arrived >= text_left)?;
@@ -142,7 +147,8 @@ fn speech(events: &Events) -> BTreeMap<String, Vec<Spoken>> {
             }
             SimEventKind::TtsAudio { context, .. } => {
                 let of = speech.get_mut(&call_of(context));
-                if let Some(spoken) = of.and_then(|spoken| spoken.iter_mut().find(|spoken| spoken.context == *context)) {
+                if let Some(spoken) = of.and_then(|spoken| spoken.iter_mut().find(|spoken| spoken.context == *context))
+                {
                     spoken.audio_left.get_or_insert(event.at);
                 }
             }
@@ -159,7 +165,9 @@ fn lateness(report: &PhoneReport) -> Vec<Duration> {
     let mut late = Vec::with_capacity(arrivals.len());
     for reply in arrivals.chunk_by(|a, b| b.saturating_sub(*a) < Duration::from_millis(300)) {
         // The burst leaves at once: it is behind it when frames begin to come one by one.
-        let Some(first) = reply.windows(2).position(|pair| pair[1].saturating_sub(pair[0]) > FRAME / 2) else { continue };
+        let Some(first) = reply.windows(2).position(|pair| pair[1].saturating_sub(pair[0]) > FRAME / 2) else {
+            continue;
+        };
         let paced = &reply[first + 1..];
         let due = |i: usize| FRAME * u32::try_from(i).unwrap_or(u32::MAX);
         let Some(anchor) = paced.iter().enumerate().map(|(i, at)| at.saturating_sub(due(i))).min() else { continue };
