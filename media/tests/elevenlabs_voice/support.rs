@@ -173,7 +173,7 @@ impl Rig {
         self.events.iter().filter_map(fault).collect()
     }
 
-    /// Characters sent and, of those, wasted.
+    /// Characters that were sent and not wasted, and those that were.
     pub fn usage(&self) -> (u64, u64) {
         let of = |cancelled| {
             let counted = |event: &TtsEvent| match event {

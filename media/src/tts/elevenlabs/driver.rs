@@ -222,10 +222,9 @@ impl Driver {
     }
 
     async fn close(mut self) {
-        if let Link::Up(_) = self.link {
-            self.session.handle_command(TtsCommand::Close, self.clock.now());
-            self.send().await;
-        }
+        self.session.handle_command(TtsCommand::Close, self.clock.now());
+        self.hand_over();
+        self.send().await;
         if let Link::Up(socket) = self.link {
             socket.close(self.config.limits.write).await;
         }

@@ -19,6 +19,8 @@ pub(super) struct Reply {
     pub(super) attempt: u32,
     /// How many of them, or of the connections for them, failed.
     pub(super) failures: u32,
+    /// Characters sent that no bill has yet.
+    pub(super) unbilled: u64,
     pub(super) context: Option<Opened>,
 }
 
@@ -42,6 +44,7 @@ impl Reply {
             finishing: false,
             attempt: 0,
             failures: 0,
+            unbilled: 0,
             context: None,
         }
     }

@@ -113,6 +113,7 @@ impl Session {
                 false
             }
             TtsCommand::Close => {
+                self.bill_all();
                 self.transmits.push_back(match self.mode {
                     Mode::Multi => ClientMessage::CloseSocket.to_json(),
                     Mode::Single => ClientMessage::EndOfStream.to_json(),
@@ -147,6 +148,9 @@ impl Session {
             let mut pieces = Vec::new();
             if reply.hear(message, now, &mut pieces) {
                 self.proven = true;
+            }
+            if !reply.text.is_owed() {
+                self.outbox.usage(std::mem::take(&mut reply.unbilled), false);
             }
             let id = reply.id;
             self.outbox.extend(pieces.into_iter().map(|piece| TtsEvent::Audio {
@@ -269,8 +273,16 @@ impl Session {
         self.connected = false;
         self.contexts.clear();
         self.transmits.clear();
+        self.bill_all();
         for reply in &mut self.replies {
             reply.lose_context();
+        }
+    }
+
+    /// Puts on the bill what was sent. A character is billed once for each time it was sent, when it is known whether it was in vain.
+    fn bill_all(&mut self) {
+        for reply in &mut self.replies {
+            self.outbox.usage(std::mem::take(&mut reply.unbilled), false);
         }
     }
 

@@ -27,7 +27,9 @@ impl Session {
         self.outbox.forget(id);
         if let Some(index) = self.replies.iter().position(|reply| reply.id == id) {
             let reply = self.replies.remove(index);
-            self.outbox.usage(reply.text.wasted(), true);
+            let wasted = reply.text.wasted().min(reply.unbilled);
+            self.outbox.usage(reply.unbilled - wasted, false);
+            self.outbox.usage(wasted, true);
             match (reply.context, self.mode) {
                 (None, _) => {}
                 (Some(opened), Mode::Multi) => {
@@ -84,7 +86,6 @@ impl Session {
     fn advance(&mut self, index: usize, now: Instant) -> bool {
         let reply = &mut self.replies[index];
         let mut messages = Vec::new();
-        let mut sent = 0;
         if let Some(text) = reply.text.unsent().map(str::to_owned)
             && !reply.context.as_ref().is_some_and(|opened| opened.closed)
         {
@@ -100,7 +101,7 @@ impl Session {
             }
             let context = reply.context.as_ref().filter(|_| self.mode == Mode::Multi).map(|opened| &*opened.name);
             messages.push(ClientMessage::Text { context, text: &text }.to_json());
-            sent = reply.text.mark_sent();
+            reply.unbilled += reply.text.mark_sent();
         }
         if let Some(opened) = reply.context.as_mut().filter(|opened| reply.finishing && !opened.closed) {
             opened.closed = true;
@@ -116,7 +117,6 @@ impl Session {
             reply.begin_wait(now);
             self.last_sent = Some(now);
             self.transmits.extend(messages);
-            self.outbox.usage(sent, false);
         }
         true
     }
@@ -126,6 +126,7 @@ impl Session {
         let Some(reply) = self.replies.iter_mut().find(|reply| reply.is_spoken_by(name)) else { return };
         let mut pieces = Vec::new();
         let spoken = reply.end_context(&mut pieces);
+        self.outbox.usage(std::mem::take(&mut reply.unbilled), false);
         let id = reply.id;
         self.outbox.extend(pieces.into_iter().map(|piece| TtsEvent::Audio {
             reply: id,

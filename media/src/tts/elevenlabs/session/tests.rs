@@ -306,7 +306,17 @@ fn what_is_billed_and_what_was_wasted() {
             _ => None,
         })
         .collect();
-    assert_eq!(usage, [(21, false), (11, true)]);
+    assert_eq!(usage, [(10, false), (11, true)]);
+}
+
+#[test]
+fn a_call_that_ends_is_billed_for_what_was_sent() {
+    let mut rig = Rig::connected().speak(ONE, "Hello. ").lose(&LinkFault::Ended).reconnect();
+    rig.session.handle_command(TtsCommand::Close, rig.now);
+    let rig = rig.drain();
+    let billed = rig.events.iter().filter(|event| **event == TtsEvent::Usage { characters: 7, wasted: false }).count();
+    assert_eq!(billed, 2, "once for each time it was sent");
+    assert_eq!(rig.sent.last(), Some(&serde_json::json!({"close_socket": true})));
 }
 
 #[test]
