@@ -1,14 +1,17 @@
 //! One simulator's listener: an axum router on a loopback port, plain or behind TLS with a certificate of its own.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, serve::Listener};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::task::AbortOnDropHandle;
 
 /// A certificate for `localhost` and `127.0.0.1`, made at start-up, and the authority a client has to trust.
 #[derive(Clone)]
@@ -49,7 +52,7 @@ impl TlsIdentity {
     }
 }
 
-/// A running simulator. Dropping it closes the listener and cuts every connection task it spawned through axum.
+/// A running simulator. Dropping it closes the listener; sockets that were upgraded are for their simulator to cut.
 pub struct SimServer {
     addr: SocketAddr,
     tls: bool,
@@ -70,7 +73,7 @@ impl SimServer {
                 })
             }
             Some(identity) => {
-                let listener = TlsListener { tcp: listener, acceptor: identity.acceptor.clone() };
+                let listener = TlsListener::new(listener, addr, identity.acceptor.clone());
                 tokio::spawn(async move {
                     let _ = axum::serve(listener, service).await;
                 })
@@ -122,9 +125,38 @@ impl Listener for NoDelay {
     }
 }
 
+/// Handshakes run beside each other: a client that never finishes its own must not keep others out.
 struct TlsListener {
-    tcp: TcpListener,
-    acceptor: TlsAcceptor,
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    addr: SocketAddr,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+/// How long a client may take for its handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+impl TlsListener {
+    fn new(tcp: TcpListener, addr: SocketAddr, acceptor: TlsAcceptor) -> Self {
+        let (done, ready) = mpsc::channel(16);
+        let accepting = tokio::spawn(async move {
+            let mut handshakes = JoinSet::new();
+            loop {
+                tokio::select! {
+                    Ok((stream, peer)) = tcp.accept() => {
+                        let _ = stream.set_nodelay(true);
+                        let (acceptor, done) = (acceptor.clone(), done.clone());
+                        handshakes.spawn(async move {
+                            if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                                let _ = done.send((stream, peer)).await;
+                            }
+                        });
+                    }
+                    Some(_) = handshakes.join_next(), if !handshakes.is_empty() => {}
+                }
+            }
+        });
+        Self { ready, addr, _accepting: AbortOnDropHandle::new(accepting) }
+    }
 }
 
 impl Listener for TlsListener {
@@ -132,16 +164,13 @@ impl Listener for TlsListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let Ok((stream, addr)) = self.tcp.accept().await else { continue };
-            let _ = stream.set_nodelay(true);
-            if let Ok(stream) = self.acceptor.accept(stream).await {
-                return (stream, addr);
-            }
+        match self.ready.recv().await {
+            Some(accepted) => accepted,
+            None => std::future::pending().await,
         }
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.tcp.local_addr()
+        Ok(self.addr)
     }
 }
