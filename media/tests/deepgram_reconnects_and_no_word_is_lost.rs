@@ -10,16 +10,16 @@ use deepgram_support::{
 };
 use trunkline_media::stt::{SttCommand, SttConfig, SttEvent, SttLimits};
 
-/// Says 20 words (8 s) over connections with such fates, and expects each once.
+/// Says 14 words (5.6 s) over connections with such fates, and expects each once.
 async fn every_word_is_told_once(model: &str, fates: &[Fate], limits: SttLimits, outages: usize) {
     let peer = Peer::start(fates.iter().cloned()).await;
     let mut call = Call::open(SttConfig { limits, ..config(&peer.url(), model) });
     peer.until(|seen| seen.len() == 1).await;
-    call.say(1..=20).await;
-    call.until_while_silent(|event| is_final_with(event, "w20")).await;
+    call.say(1..=14).await;
+    call.until_while_silent(|event| is_final_with(event, "w14")).await;
     call.command(SttCommand::Close).await;
     call.finish().await;
-    assert_eq!(call.words(), expected(1..=20), "{model} {fates:?}: {}", call.log());
+    assert_eq!(call.words(), expected(1..=14), "{model} {fates:?}: {}", call.log());
     assert_eq!(call.faults(), [false, true].repeat(outages), "{model} {fates:?}: {}", call.log());
     let mut last = None;
     for event in &call.events {
@@ -41,7 +41,7 @@ async fn tcp_is_cut_in_mid_utterance() {
 #[tokio::test]
 async fn tcp_is_cut_again_and_again() {
     for model in ["nova-3", "flux-general-en"] {
-        let fates = [Fate::Drop(15_000), Fate::Drop(20_000), Fate::Close(30_001)];
+        let fates = [Fate::Drop(10_000), Fate::Drop(12_000), Fate::Close(15_001)];
         every_word_is_told_once(model, &fates, SttLimits::default(), 3).await;
     }
 }

@@ -39,10 +39,6 @@ pub fn config(base_url: &str, model: &str) -> SttConfig {
     }
 }
 
-pub fn net() -> Net {
-    Net::new(&[]).unwrap()
-}
-
 /// A caller with a session.
 pub struct Call {
     pub session: SttSession,
@@ -56,7 +52,11 @@ pub struct Call {
 
 impl Call {
     pub fn open(config: SttConfig) -> Self {
-        let session = deepgram::open(config, net(), Arc::new(SystemClock));
+        Self::open_over(Net::new(&[]).unwrap(), config)
+    }
+
+    pub fn open_over(net: Net, config: SttConfig) -> Self {
+        let session = deepgram::open(config, net, Arc::new(SystemClock));
         let at = MediaTime::from_millis(30_000);
         Self { session, at, events: vec![], pace: Duration::from_millis(4) }
     }

@@ -8,12 +8,14 @@ pub mod assemble;
 mod connect;
 mod driver;
 mod error;
-#[doc(hidden)]
-pub mod fuzz;
+mod fuzz;
 pub mod ring;
 mod schedule;
 pub mod time_map;
 pub mod wire;
+
+#[doc(hidden)]
+pub use fuzz::fuzz_messages;
 
 use std::sync::Arc;
 
