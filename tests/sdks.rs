@@ -9,14 +9,17 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
 use serde_json::json;
 use tokio::process::Command;
 use trunkline_sim::{
+    deepgram::{DeepgramConfig, DeepgramSim},
     fault::{Fault, Script},
     openai::{OpenAiConfig, OpenAiSim, Rule, Rules},
+    recogniser::Library,
 };
 
 /// A free port on this machine alone.
@@ -51,6 +54,17 @@ async fn openai() {
     .await
     .unwrap();
     run("use_openai.py", [sim.base_url(), "sk-test".into()]).await;
+}
+
+#[tokio::test]
+async fn deepgram() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/audio");
+    let library = Arc::new(Library::load(&fixtures).unwrap());
+    let (recording, transcript) = ("free/cards_005_8k.wav", "eight of spades four of clubs seven of hearts");
+    let sim = DeepgramSim::start(LOOPBACK, DeepgramConfig::new("dg-test", library), None).await.unwrap();
+    let wav = fixtures.join(recording).into_os_string().into_string().unwrap();
+    run("use_deepgram.py", [sim.http_url(), sim.ws_url(), "dg-test".into(), wav, transcript.into()]).await;
+    assert_eq!(sim.unrecognised(), 0);
 }
 
 /// Runs a script to its end, and fails with what it printed if it failed.
