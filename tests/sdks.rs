@@ -5,7 +5,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 
 use std::{
-    ffi::OsString,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
@@ -17,9 +16,15 @@ use serde_json::json;
 use tokio::process::Command;
 use trunkline_sim::{
     deepgram::{DeepgramConfig, DeepgramSim},
+    elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
     fault::{Fault, Script},
     openai::{OpenAiConfig, OpenAiSim, Rule, Rules},
     recogniser::Library,
+    server::TlsIdentity,
+    twilio::{
+        Account, Callee, TwilioConfig, TwilioSim,
+        phone::{PhoneConfig, Step},
+    },
 };
 
 /// A free port on this machine alone.
@@ -67,25 +72,62 @@ async fn deepgram() {
     assert_eq!(sim.unrecognised(), 0);
 }
 
-/// Runs a script to its end, and fails with what it printed if it failed.
-async fn run(script: &str, arguments: impl IntoIterator<Item = impl Into<OsString>>) {
+#[tokio::test]
+async fn elevenlabs() {
+    let identity = TlsIdentity::generate().unwrap();
+    let config = ElevenLabsConfig { api_key: "xi-test".into(), ..ElevenLabsConfig::default() };
+    let voice = config.voices[0].voice_id.clone();
+    let sim = ElevenLabsSim::start(LOOPBACK, config, Some(&identity)).await.unwrap();
+    let authority = Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.pem");
+    std::fs::write(&authority, identity.ca_pem()).unwrap();
+    let mut script = script("use_elevenlabs.py", [sim.server().http_url(), "xi-test".into(), voice]);
+    finish(script.env("SSL_CERT_FILE", authority)).await;
+}
+
+#[tokio::test]
+async fn twilio() {
+    let account = Account {
+        sid: "AC0123456789abcdef0123456789abcdef".into(),
+        auth_token: "a-token".into(),
+        numbers: vec!["+15005550006".into()],
+    };
+    let arguments = [account.sid.clone(), account.auth_token.clone(), account.numbers[0].clone()];
+    let phone =
+        PhoneConfig { steps: vec![Step::WaitForEnd { timeout: Duration::from_secs(30) }], ..PhoneConfig::default() };
+    let config = TwilioConfig { callee: Callee { phone, ..Callee::default() }, ..TwilioConfig::new(account) };
+    let sim = TwilioSim::start(LOOPBACK, config, None).await.unwrap();
+    run("use_twilio.py", [sim.http_url()].into_iter().chain(arguments)).await;
+}
+
+/// Runs a script, which has to succeed.
+async fn run(name: &str, arguments: impl IntoIterator<Item = String>) {
+    finish(&mut script(name, arguments)).await;
+}
+
+/// A script, ready to run.
+fn script(name: &str, arguments: impl IntoIterator<Item = String>) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = std::env::var_os("SDK_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
     assert!(python.exists(), "{} is missing: run `make test`, which makes it", python.display());
-    let output = Command::new(python)
-        .arg(root.join("tests/sdk").join(script))
-        .args(arguments.into_iter().map(Into::into))
+    let mut command = Command::new(python);
+    command
+        .arg(root.join("tests/sdk").join(name))
+        .args(arguments)
         // The servers are on this machine, whatever proxy leads out of it.
         .env("NO_PROXY", "*")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(SCRIPT_LIMIT, output).await;
-    let output = output.unwrap_or_else(|_| panic!("{script} took longer than {SCRIPT_LIMIT:?}")).unwrap();
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a script to its end, and fails with what it printed if it failed.
+async fn finish(script: &mut Command) {
+    let output = tokio::time::timeout(SCRIPT_LIMIT, script.output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{script:?} took longer than {SCRIPT_LIMIT:?}")).unwrap();
     assert!(
         output.status.success(),
-        "{script} failed with {}\n{}{}",
+        "{script:?} failed with {}\n{}{}",
         output.status,
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
