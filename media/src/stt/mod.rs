@@ -65,9 +65,10 @@ pub struct SttLimits {
     pub connect: Duration,
     /// A write to a slow peer. Default 2 s.
     pub write: Duration,
-    /// No message from the vendor while audio flows. Default 12 s; a live vendor reports even on silence every few seconds.
+    /// No message from the vendor while audio flows. Default 6 s; a live vendor reports every second or oftener, even on silence. With
+    /// what the vendor had not acknowledged before (some 5 s), it must fit into `replay`, or a stall costs words.
     pub idle: Duration,
-    /// How much unacknowledged audio is kept for a replay. Default 12 s (96 kB of µ-law).
+    /// How much unacknowledged audio is kept for a replay. Default 14 s (112 kB of µ-law).
     pub replay: Duration,
     /// Attempts to reconnect in a row before the session gives up. Default 4, with back-off from 100 ms.
     pub reconnects: u32,
@@ -78,8 +79,8 @@ impl Default for SttLimits {
         Self {
             connect: Duration::from_secs(3),
             write: Duration::from_secs(2),
-            idle: Duration::from_secs(12),
-            replay: Duration::from_secs(12),
+            idle: Duration::from_secs(6),
+            replay: Duration::from_secs(14),
             reconnects: 4,
         }
     }
@@ -130,7 +131,8 @@ pub enum SttEvent {
         /// Last word's end.
         end: MediaTime,
     },
-    /// The vendor heard a pause that is long enough. Only with [`TurnDetection::Endpointing`].
+    /// The vendor heard a pause that is long enough, or has said all that it was asked to finalize. Only with
+    /// [`TurnDetection::Endpointing`].
     EndpointHint {
         /// Last word's end, where it is known.
         last_word_end: Option<MediaTime>,
@@ -171,7 +173,7 @@ pub enum SttEvent {
     },
     /// So much audio was heard, for billing. Sent when the session ends.
     Usage {
-        /// Of audio sent, replays included.
+        /// Of audio sent, replays and silence included.
         audio: Duration,
     },
 }

@@ -143,7 +143,7 @@ pub enum TtsEvent {
         /// Whether the session is whole again.
         recovered: bool,
     },
-    /// Characters sent to be spoken, for billing.
+    /// Characters sent to be spoken, for billing. Each sending of a character is in exactly one event.
     Usage {
         /// How many.
         characters: u64,
