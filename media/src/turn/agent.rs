@@ -407,8 +407,9 @@ impl TurnMachine {
         if let Some(latency) = latency {
             self.emit(now, CallEventKind::Latency(latency));
         }
-        // The caller may have begun to speak just before.
-        if let Some(since) = self.endpointing.voiced_since() {
+        // The caller may have begun to speak just before. Sound that goes on from within the answered turn is the rest of that: the
+        // recogniser knew that the turn was over before voice activity did.
+        if let Some(since) = self.endpointing.voiced_since().filter(|since| *since >= self.committed_until) {
             self.detect_interruption(now, since);
         }
     }
