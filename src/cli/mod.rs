@@ -1,6 +1,8 @@
 //! The command line.
 
 #[cfg(feature = "sim")]
+mod audio;
+#[cfg(feature = "sim")]
 mod bench;
 #[cfg(feature = "sim")]
 mod fixtures;
@@ -11,6 +13,8 @@ pub mod simulate;
 mod timeline;
 #[cfg(feature = "sim")]
 mod units;
+#[cfg(feature = "sim")]
+mod waterfall;
 
 use std::process::ExitCode;
 

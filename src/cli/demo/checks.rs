@@ -5,8 +5,11 @@ use std::time::Duration;
 use trunkline_media::event::{EndReason, TurnSource};
 use trunkline_sim::twilio::CallStatus;
 
-use super::evidence::{Evidence, sound};
-use crate::journal::{Status, TurnSpeaker};
+use super::evidence::Evidence;
+use crate::{
+    cli::audio::sound,
+    journal::{Status, TurnSpeaker},
+};
 
 /// One thing that had to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,10 +79,14 @@ impl Checks {
     }
 
     fn interruption(&mut self, evidence: &Evidence) {
-        let stopped = evidence.barge_in();
+        let stopped = evidence.stopped_after();
         let held = stopped.is_some_and(|after| after <= BARGE_IN);
         let detail = stopped.map_or("it never happened".into(), |after| {
-            format!("silent {} ms after the caller's first sound (at most {})", after.as_millis(), BARGE_IN.as_millis())
+            format!(
+                "silent {} ms after the caller's first sound; {} are allowed",
+                after.as_millis(),
+                BARGE_IN.as_millis()
+            )
         });
         self.push("talking over the agent stops it", held, detail);
         let cuts = evidence.cuts();
@@ -88,7 +95,7 @@ impl Checks {
                 let heard = cut.heard.text.expose();
                 let rest = cut.generated.strip_prefix(heard.as_str());
                 // It ends where a word ends, and neither all of it nor nothing was heard.
-                let sane = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(char::is_alphanumeric));
+                let sane = rest.is_some_and(|rest| !rest.trim().is_empty() && !rest.starts_with(char::is_alphanumeric));
                 let words = |text: &str| text.split_whitespace().count();
                 let detail = format!("{} of {} words", words(heard), words(&cut.generated));
                 (sane && !heard.is_empty(), detail)

@@ -1,17 +1,16 @@
 //! The conversation as it is told at the terminal, while it happens.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use trunkline_media::{
     event::{CallEvent, CallEventKind, EndReason, InterruptionCause, Speaker, TurnSource},
-    ids::ReplyId,
     time::MediaTime,
 };
 
-use super::waterfall::Waterfall;
 use crate::cli::{
     console::{Console, Style},
     units::clock,
+    waterfall::Waterfalls,
 };
 
 /// Columns before what is said.
@@ -20,34 +19,25 @@ const INDENT: &str = "                 ";
 /// Tells a call, event by event.
 pub(super) struct Conversation {
     console: Console,
-    /// When each reply began to be prepared.
-    replies: BTreeMap<ReplyId, MediaTime>,
-    /// When the agent's turn began that is being heard.
-    speaking_since: MediaTime,
+    waterfalls: Waterfalls,
     /// What was generated and what was heard of the reply that was just cut.
     cut: Option<(String, String)>,
 }
 
 impl Conversation {
     pub(super) fn new(console: Console) -> Self {
-        Self { console, replies: BTreeMap::new(), speaking_since: MediaTime::ZERO, cut: None }
+        Self { console, waterfalls: Waterfalls::default(), cut: None }
     }
 
     pub(super) fn handle_event(&mut self, event: &CallEvent) {
         let at = event.at;
+        if let Some(waterfall) = self.waterfalls.handle_event(event) {
+            for line in waterfall.lines() {
+                self.console.line(format!("{INDENT}{}", self.console.paint(Style::Dim, &line)));
+            }
+        }
         match &event.kind {
             CallEventKind::Answered => self.note(at, "the call is answered"),
-            CallEventKind::ReplyStarted { reply, .. } => {
-                self.replies.insert(*reply, at);
-            }
-            CallEventKind::TurnStarted { speaker: Speaker::Agent, .. } => self.speaking_since = at,
-            CallEventKind::Latency(latency) => {
-                let last_word = self.speaking_since.saturating_sub(latency.response_latency);
-                let thinking = self.replies.get(&latency.reply).map(|began| began.saturating_since(last_word));
-                for line in Waterfall::new(latency, thinking).lines() {
-                    self.console.line(format!("{INDENT}{}", self.console.paint(Style::Dim, &line)));
-                }
-            }
             CallEventKind::Interruption { cause: InterruptionCause::BargeIn, .. } => {
                 self.note(at, "the caller talks over the agent: it stops");
             }

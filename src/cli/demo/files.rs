@@ -3,12 +3,22 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use trunkline_base::CallId;
 
-use super::evidence::{Evidence, Sides};
-use crate::cli::timeline;
+use trunkline_media::event::{CallEventKind, Speaker};
+
+use super::evidence::Evidence;
+use crate::{
+    cli::{
+        audio::Sides,
+        timeline::{self, Picture, Spoken},
+        waterfall::Waterfalls,
+    },
+    journal::TurnSpeaker,
+};
 
 /// Where new folders are made.
 const BELOW: &str = "out";
@@ -81,9 +91,11 @@ impl Output {
             stream.write_stereo_wav(&path).map_err(failed(&path))?;
             self.files.push(("what the phone heard", path));
         }
-        let path = self.folder.join("timeline.svg");
-        timeline::write(&path, evidence).map_err(failed(&path))?;
-        self.files.push(("picture of the call", path));
+        if let Some(sides) = &evidence.recording {
+            let path = self.folder.join("timeline.svg");
+            timeline::write(&path, &picture(evidence, sides)).map_err(failed(&path))?;
+            self.files.push(("picture of the call", path));
+        }
         let path = self.folder.join("transcript.json");
         let transcript = serde_json::json!({
             "conversation_id": self.call.map(|call| call.to_string()),
@@ -96,6 +108,28 @@ impl Output {
         self.files.push(("transcript and events", path));
         Ok(())
     }
+}
+
+/// What the picture shows: the rows' turns, over the recording.
+fn picture<'a>(evidence: &Evidence, sides: &'a Sides) -> Picture<'a> {
+    let spoken = evidence.journal.turns().into_iter().map(|turn| Spoken {
+        agent: turn.speaker == TurnSpeaker::Agent,
+        from: Duration::from_millis(turn.started_ms),
+        to: Duration::from_millis(turn.ended_ms),
+        lost: turn.generated_text.map(|all| all.strip_prefix(&turn.text).unwrap_or(&all).trim().to_owned()),
+        text: turn.text,
+    });
+    let mut waterfalls = Waterfalls::default();
+    let (mut answers, mut said) = (Vec::new(), String::new());
+    for event in &evidence.events {
+        if let CallEventKind::TurnEnded { speaker: Speaker::Caller, text, .. } = &event.kind {
+            said = text.expose().split_whitespace().take(4).collect::<Vec<_>>().join(" ");
+        }
+        if let Some(waterfall) = waterfalls.handle_event(event) {
+            answers.push((said.clone(), waterfall));
+        }
+    }
+    Picture { title: "A call to Trunkline's demo agent".into(), sides, spoken: spoken.collect(), answers }
 }
 
 fn new_folder() -> Result<PathBuf, FilesError> {

@@ -5,7 +5,6 @@ mod conversation;
 mod evidence;
 mod files;
 mod scenario;
-mod waterfall;
 mod watch;
 
 use std::{
@@ -25,9 +24,7 @@ use trunkline_sim::{
 
 pub use checks::Check;
 pub use evidence::Evidence;
-pub(crate) use evidence::Sides;
 pub use files::{FilesError, Output};
-pub(crate) use waterfall::Waterfall;
 
 use self::{conversation::Conversation, scenario::Scenario, watch::{Seen, Watch}};
 use super::{
@@ -156,8 +153,12 @@ pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Re
         phone: PhoneConfig { steps, patience: PATIENCE, ..PhoneConfig::default() },
         ..InboundCall::default()
     })?;
-    let mut evidence = Evidence { requests: scenario.requests(&sounds), ..Evidence::default() };
-    scenario.greeting().clone_into(&mut evidence.greeting);
+    let mut evidence = Evidence {
+        requests: scenario.requests(&sounds),
+        greeting: scenario.greeting().to_owned(),
+        barge_in_step: scenario.barge_in_step(),
+        ..Evidence::default()
+    };
     let mut conversation = Conversation::new(console.clone());
     let deadline = Instant::now() + CALL_LIMIT;
     let mut report = std::pin::pin!(call.report());

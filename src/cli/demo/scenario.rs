@@ -4,7 +4,7 @@ use trunkline_control::agents::config::AgentConfig;
 use trunkline_sim::openai::Rules;
 
 use crate::cli::{
-    call::{CallerScript, Sounds},
+    call::{CallerScript, CallerStep, Sounds},
     simulate::DEMO_RULES,
 };
 
@@ -53,10 +53,15 @@ impl Scenario {
                 clip: clip.to_owned(),
                 answer: self.answer(&words).to_owned(),
                 words,
-                barges_in: matches!(step, crate::cli::call::CallerStep::BargeIn { .. }),
+                barges_in: matches!(step, CallerStep::BargeIn { .. }),
             }
         })
         .collect()
+    }
+
+    /// Index of the step in which the caller talks over the agent.
+    pub(super) fn barge_in_step(&self) -> Option<usize> {
+        self.caller.steps.iter().position(|step| matches!(step, CallerStep::BargeIn { .. }))
     }
 
     fn answer(&self, words: &str) -> &str {

@@ -1,23 +1,34 @@
 //! One answer's latency as a small waterfall: what happened between the caller's last word and the agent's first sound.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use trunkline_media::event::TurnLatency;
+use trunkline_media::{
+    event::{CallEvent, CallEventKind, TurnLatency},
+    ids::ReplyId,
+    time::MediaTime,
+};
 
 /// The stages of one answer, placed on a line that begins with the caller's last word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Waterfall {
-    pub(crate) stages: Vec<Stage>,
-    pub(crate) total: Duration,
-    pub(crate) speculative: bool,
+pub(super) struct Waterfall {
+    pub(super) stages: Vec<Stage>,
+    pub(super) total: Duration,
+    pub(super) speculative: bool,
+}
+
+/// Finds the waterfalls in a call's events.
+#[derive(Debug, Default)]
+pub(super) struct Waterfalls {
+    /// When each reply began to be prepared.
+    replies: BTreeMap<ReplyId, MediaTime>,
 }
 
 /// One stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stage {
-    pub(crate) name: &'static str,
-    pub(crate) from: Duration,
-    pub(crate) to: Duration,
+pub(super) struct Stage {
+    pub(super) name: &'static str,
+    pub(super) from: Duration,
+    pub(super) to: Duration,
 }
 
 /// Text columns of the longest line.
@@ -25,26 +36,48 @@ const COLUMNS: u128 = 48;
 /// The least that the longest line stands for, so that lines of different answers compare.
 const FULL_SCALE: Duration = Duration::from_millis(960);
 
+impl Waterfalls {
+    /// The waterfall of the answer whose first sound this event tells of.
+    pub(super) fn handle_event(&mut self, event: &CallEvent) -> Option<Waterfall> {
+        match &event.kind {
+            CallEventKind::ReplyStarted { reply, .. } => {
+                self.replies.insert(*reply, event.at);
+                None
+            }
+            CallEventKind::Latency(latency) => {
+                let last_word = event.at.saturating_sub(latency.response_latency);
+                let thinking = self.replies.remove(&latency.reply).map(|began| began.saturating_since(last_word));
+                Some(Waterfall::new(latency, thinking))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Waterfall {
-    /// `thinking`: from the caller's last word to the moment at which the answer began to be prepared, if that is known.
-    pub(crate) fn new(latency: &TurnLatency, thinking: Option<Duration>) -> Self {
+    /// `thinking`: from the caller's last word to the moment at which the answer began to be prepared. When a guess began is not told:
+    /// it is placed as late as it can have been.
+    pub(super) fn new(latency: &TurnLatency, thinking: Option<Duration>) -> Self {
         let total = latency.response_latency;
         let playout_from = total.saturating_sub(latency.playout);
+        let text_from = playout_from.saturating_sub(latency.ttfb.unwrap_or_default());
         let mut stages = vec![Stage { name: "endpoint_delay", from: Duration::ZERO, to: latency.endpoint_delay }];
         if let Some(ttft) = latency.ttft {
-            let from = thinking.unwrap_or(latency.endpoint_delay);
+            let latest = text_from.saturating_sub(ttft);
+            let from = thinking.filter(|_| !latency.speculative).unwrap_or(latest).min(latest);
             stages.push(Stage { name: "ttft", from, to: from + ttft });
         }
-        if let Some(ttfb) = latency.ttfb {
-            stages.push(Stage { name: "ttfb", from: playout_from.saturating_sub(ttfb), to: playout_from });
+        if latency.ttfb.is_some() {
+            stages.push(Stage { name: "ttfb", from: text_from, to: playout_from });
         }
         stages.push(Stage { name: "playout", from: playout_from, to: total });
         Self { stages, total, speculative: latency.speculative }
     }
 
     /// A line a stage, then the sum.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let longest = self.stages.iter().map(|stage| stage.to).max().unwrap_or_default().max(self.total).max(FULL_SCALE);
+    pub(super) fn lines(&self) -> Vec<String> {
+        let longest =
+            self.stages.iter().map(|stage| stage.to).max().unwrap_or_default().max(self.total).max(FULL_SCALE);
         let column = |at: Duration| (at.as_micros() * COLUMNS / longest.as_micros().max(1)) as usize;
         let mut lines: Vec<_> = self
             .stages
@@ -64,7 +97,7 @@ impl Waterfall {
 
 #[cfg(test)]
 mod tests {
-    use trunkline_media::ids::{ReplyId, TurnId};
+    use trunkline_media::ids::TurnId;
 
     use super::*;
 
@@ -82,6 +115,7 @@ mod tests {
             response_latency: ms(480),
             speculative: true,
         };
+        let patient = TurnLatency { endpoint_delay: ms(100), speculative: false, ..latency };
         let waterfall = Waterfall::new(&latency, Some(ms(120)));
         let stages: Vec<_> = waterfall.stages.iter().map(|s| (s.name, s.from.as_millis(), s.to.as_millis())).collect();
         assert_eq!(stages, [
@@ -93,5 +127,6 @@ mod tests {
         let lines = waterfall.lines();
         assert_eq!(lines[1], format!("{:>14}   200 ms  {}{}", "ttft", " ".repeat(6), "█".repeat(10)));
         assert!(lines[4].contains("480 ms") && lines[4].contains("guess"));
+        assert_eq!(stages(&Waterfall::new(&patient, Some(ms(102))))[1], ("ttft", 102, 302));
     }
 }
