@@ -34,6 +34,12 @@ pub struct Cli {
 enum Command {
     /// Answer calls with one agent.
     Serve(Box<serve::Serve>),
+    #[cfg(feature = "sim")]
+    Demo(demo::Demo),
+    #[cfg(feature = "sim")]
+    Simulate(Box<simulate::Simulate>),
+    #[cfg(feature = "sim")]
+    Call(Box<call::Call>),
     /// Measure many calls at once.
     #[cfg(feature = "sim")]
     Bench(bench::Bench),
@@ -57,6 +63,12 @@ pub fn run(cli: Cli) -> ExitCode {
     let result: Result<(), Failure> = runtime.block_on(async {
         match cli.command {
             Command::Serve(serve) => serve.run().await.map_err(Failure::from),
+            #[cfg(feature = "sim")]
+            Command::Demo(demo) => Box::pin(demo.run()).await,
+            #[cfg(feature = "sim")]
+            Command::Simulate(simulate) => Box::pin(simulate.run()).await,
+            #[cfg(feature = "sim")]
+            Command::Call(call) => Box::pin(call.run()).await,
             #[cfg(feature = "sim")]
             Command::Bench(bench) => Box::pin(bench.run()).await,
         }

@@ -1,7 +1,5 @@
 //! The two sides of the call, in rows of so many seconds.
 
-use std::time::Duration;
-
 use plotters::{
     prelude::{PathElement, Polygon, RGBColor, Rectangle},
     style::Color,
@@ -23,7 +21,7 @@ const LANE: i32 = 50;
 const CALLER_TOP: i32 = 48;
 const AGENT_TOP: i32 = CALLER_TOP + LANE + 6;
 const TEXT_TOP: i32 = AGENT_TOP + LANE + 4;
-/// A turn whose text would begin nearer to the row's end has it in the next row.
+/// The least room for a text.
 const NARROW: i32 = 60;
 
 /// How many rows the call takes.
@@ -131,11 +129,13 @@ impl Row<'_, '_> {
 /// What was said in a turn, above the caller's waveform or below the agent's. `next`: when the same side's next turn begins.
 fn label(area: &Area<'_>, top: i32, rows: u32, turn: &Spoken, next: Option<f64>) -> Drawn {
     let length = f64::from(ROW);
-    let from = turn.from.as_secs_f64();
+    let (from, to) = (turn.from.as_secs_f64(), turn.to.as_secs_f64());
     let mut row = ((from / length) as u32).min(rows - 1);
     let mut left = column(from - f64::from(row) * length);
     let right = |row: u32| next.map_or(LEFT + breadth(), |next| column(next - f64::from(row) * length) - 8);
-    if right(row) - left < NARROW && row + 1 < rows && turn.to > Duration::from_secs_f64(f64::from(row + 1) * length) {
+    // A turn that goes on in the next row has its text where there is more room for it.
+    let goes_on = row + 1 < rows && to > f64::from(row + 1) * length;
+    if goes_on && right(row + 1) - LEFT > right(row) - left {
         row += 1;
         left = LEFT;
     }
