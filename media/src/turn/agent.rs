@@ -332,8 +332,8 @@ impl TurnMachine {
     pub(super) fn on_speech_audio(&mut self, now: MediaTime, id: ReplyId, samples: Samples, alignment: &[AlignedChar]) {
         let Some(reply) = self.reply.as_mut().filter(|reply| reply.id == id) else { return };
         let ends = reply.note_audio(now, samples, alignment);
-        let (epoch, audio) = (reply.epoch, reply.audio);
-        for at in ends.into_iter().filter(|at| *at < audio) {
+        let epoch = reply.epoch;
+        for at in ends {
             let mark = self.take_mark(epoch);
             if let Some(reply) = &mut self.reply {
                 reply.playout.place(mark, at);
