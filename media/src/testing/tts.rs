@@ -1,6 +1,9 @@
 //! A voice that speaks at so many milliseconds a character, in a tone that names the reply.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -20,6 +23,10 @@ use crate::{
 pub struct FakeTtsScript {
     /// What its audio is: bytes of value `1 + reply % 100`, so that a frame tells whose it is.
     pub format: AudioFormat,
+    /// Instead of that, a byte tells its position in the reply, modulo 251, so that nothing can be missing, doubled or swapped unseen.
+    pub counted: bool,
+    /// How many bytes a piece of audio has at the most; `None`: a clause is one piece.
+    pub piece: Option<usize>,
     /// From a clause to its audio.
     pub ttfb: Duration,
     /// How long a character lasts.
@@ -36,6 +43,8 @@ impl Default for FakeTtsScript {
     fn default() -> Self {
         Self {
             format: AudioFormat::MULAW_8K,
+            counted: false,
+            piece: None,
             ttfb: Duration::from_millis(100),
             per_char: Duration::from_millis(50),
             aligned: true,
@@ -60,6 +69,7 @@ impl FakeTts {
         let (note, noted) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
             let mut cancelled = BTreeSet::new();
+            let mut spoken: BTreeMap<ReplyId, usize> = BTreeMap::new();
             let mut pending: std::collections::VecDeque<(Instant, TtsEvent)> = std::collections::VecDeque::new();
             loop {
                 let due = pending.front().map(|(at, _)| *at);
@@ -72,7 +82,7 @@ impl FakeTts {
                             cancelled.insert(*reply);
                         }
                         let at = now() + script.ttfb;
-                        pending.extend(script.answer(command).into_iter().map(|event| (at, event)));
+                        pending.extend(script.answer(command, &mut spoken).into_iter().map(|event| (at, event)));
                     }
                     () = sleep_until(due.unwrap_or_else(now)), if due.is_some() => {
                         let Some((_, event)) = pending.pop_front() else { continue };
@@ -104,27 +114,38 @@ impl FakeTts {
 }
 
 impl FakeTtsScript {
-    fn answer(&self, command: TtsCommand) -> Vec<TtsEvent> {
+    /// `spoken`: how many bytes of each reply there have been so far.
+    fn answer(&self, command: TtsCommand, spoken: &mut BTreeMap<ReplyId, usize>) -> Vec<TtsEvent> {
         match command {
             TtsCommand::Speak { reply, .. } if self.fails.contains(&reply.0) => {
                 vec![TtsEvent::Failed { reply, cause: "scripted".into() }]
             }
-            TtsCommand::Speak { reply, text } => {
-                let chars: Vec<char> = text.chars().collect();
-                let bytes = self.format.rate.samples_in(self.per_char * chars.len() as u32).0 as usize
-                    * self.format.encoding.bytes_per_sample();
-                let audio = Bytes::from(vec![1 + (reply.0 % 100) as u8; bytes]);
-                let aligned = |(i, ch): (usize, &char)| AlignedChar {
-                    ch: *ch,
-                    start: self.per_char * i as u32,
-                    duration: self.per_char,
-                };
-                let alignment = if self.aligned { chars.iter().enumerate().map(aligned).collect() } else { Vec::new() };
-                vec![TtsEvent::Audio { reply, audio, alignment }]
-            }
+            TtsCommand::Speak { reply, text } => self.speak(reply, &text, spoken.entry(reply).or_default()),
             TtsCommand::Finish { reply } if !self.stalls.contains(&reply.0) => vec![TtsEvent::Done { reply }],
             TtsCommand::Finish { .. } | TtsCommand::Cancel { .. } | TtsCommand::Close => Vec::new(),
         }
+    }
+
+    fn speak(&self, reply: ReplyId, text: &str, spoken: &mut usize) -> Vec<TtsEvent> {
+        let chars: Vec<char> = text.chars().collect();
+        let length = self.format.rate.samples_in(self.per_char * chars.len() as u32).0 as usize
+            * self.format.encoding.bytes_per_sample();
+        let mut rest: Bytes = if self.counted {
+            (*spoken..*spoken + length).map(|n| (n % 251) as u8).collect()
+        } else {
+            vec![1 + (reply.0 % 100) as u8; length].into()
+        };
+        *spoken += length;
+        let aligned =
+            |(i, ch): (usize, &char)| AlignedChar { ch: *ch, start: self.per_char * i as u32, duration: self.per_char };
+        let mut alignment = if self.aligned { chars.iter().enumerate().map(aligned).collect() } else { Vec::new() };
+        let mut events = Vec::new();
+        while !rest.is_empty() {
+            let audio = rest.split_to(self.piece.unwrap_or(rest.len()).min(rest.len()));
+            // All of a clause's characters come with its first piece, as vendors do that send text ahead of sound.
+            events.push(TtsEvent::Audio { reply, audio, alignment: std::mem::take(&mut alignment) });
+        }
+        events
     }
 }
 
