@@ -158,7 +158,8 @@ impl TurnMachine {
             return false;
         }
         let late = end <= self.committed_until || (start < self.committed_until && end <= self.committed_until + LATE);
-        if late && self.caller.is_none() {
+        if late {
+            // Whether or not another turn is under way: they are not of it.
             return false;
         }
         self.timers.stop(Timer::Idle);
