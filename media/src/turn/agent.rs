@@ -415,7 +415,7 @@ impl TurnMachine {
     }
 
     /// When everything has been sent, only the last mark is missing; it may be lost, but not for ever.
-    fn await_last_mark(&mut self) {
+    pub(super) fn await_last_mark(&mut self) {
         if let Some(reply) = &self.reply
             && reply.all_sent()
             && self.attached

@@ -223,6 +223,8 @@ impl TurnMachine {
             if self.reply.is_none() && self.phase == Phase::Live {
                 self.restart_idle(now);
             }
+            // If everything had been heard, the mark that says so was lost with the old stream.
+            self.await_last_mark();
             return;
         }
         self.timers.set(Timer::MaxDuration, now + self.config.max_duration);
