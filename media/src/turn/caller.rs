@@ -231,7 +231,7 @@ impl TurnMachine {
     }
 
     /// Sets the time at which the turn ends if nothing else happens.
-    fn update_endpoint(&mut self, now: MediaTime) {
+    pub(super) fn update_endpoint(&mut self, now: MediaTime) {
         let Some(turn) = &self.caller else {
             self.timers.stop(Timer::EndOfTurn);
             return;

@@ -240,6 +240,8 @@ impl TurnMachine {
             return;
         }
         self.endpointing.handle_speech_stopped(now);
+        // Nobody will say that the caller has stopped speaking.
+        self.update_endpoint(now);
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::MarkMissing);
         if let Some(reply) = &mut self.reply {
