@@ -30,14 +30,20 @@ impl<S: MediaSocket> Call<S> {
         while let Some(item) = self.next_item(due - frames) {
             match item {
                 OutboundItem::Frame { epoch, data, samples, .. } => {
+                    let padded = self.queue.trailing_silence();
                     frames += 1;
                     // The last hop: a frame of a cancelled reply goes no further, however it came here.
                     if self.machine.current_reply().is_none_or(|(_, current)| epoch < current) {
                         self.summary.stale_frames += 1;
                         continue;
                     }
-                    self.record_agent(self.pacer.heard_from(now), &data);
-                    self.feed(&Wire::Audio(data)).await?;
+                    let heard_from = self.pacer.heard_from(now);
+                    if let Err(error) = self.feed(&Wire::Audio(data.clone())).await {
+                        // It has not left: the machine counts what did, and asks for the rest from there.
+                        self.queue.rewind(samples + padded, |mark| mark);
+                        return Err(error);
+                    }
+                    self.record_agent(heard_from, &data);
                     self.pacer.sent(1, now);
                     self.summary.frames_sent += 1;
                     self.machine.handle_input(now, Input::AudioSent { epoch, samples });
