@@ -241,6 +241,9 @@ impl TurnMachine {
             }
             return;
         }
+        // What was said before the call is heard while the tool runs, and is not glued to what is said after it.
+        self.end_clause(now);
+        let Some(reply) = &mut self.reply else { return };
         reply.segment().tools.push(CalledTool { call: call.clone(), outcome: None });
         self.emit_tool_called(now, turn, &call);
         self.outputs.push_back(Output::RunTool { turn, call });
@@ -298,6 +301,18 @@ impl TurnMachine {
         let Some(reply) = &mut self.reply else { return };
         for clause in reply.push_text(text) {
             self.speak(now, clause);
+        }
+    }
+
+    /// Has the voice speak what it was not given yet, though more text follows.
+    fn end_clause(&mut self, now: MediaTime) {
+        let Some(reply) = &self.reply else { return };
+        let text = reply.segments.iter().rev().find_map(|segment| segment.text.chars().last());
+        if text.is_some_and(|last| !last.is_whitespace()) {
+            self.push_text(now, " ");
+        }
+        if let Some(rest) = self.reply.as_mut().and_then(|reply| reply.clauses.finish()) {
+            self.speak(now, rest);
         }
     }
 

@@ -23,10 +23,9 @@ impl Clauses {
         clauses
     }
 
-    /// The rest, if it holds anything to be spoken.
+    /// The rest, if it holds anything to be spoken. White space waits for what follows it.
     pub(super) fn finish(&mut self) -> Option<String> {
-        let rest = std::mem::take(&mut self.buffer);
-        (!rest.trim().is_empty()).then_some(rest)
+        (!self.buffer.trim().is_empty()).then(|| std::mem::take(&mut self.buffer))
     }
 
     /// Byte position after the first complete clause and the white space behind it.
