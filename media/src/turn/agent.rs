@@ -376,19 +376,13 @@ impl TurnMachine {
     }
 
     pub(super) fn on_speech_failed(&mut self, now: MediaTime, id: ReplyId, cause: String) {
-        let Some(reply) = self.reply.as_ref().filter(|reply| reply.id == id) else { return };
-        let then = reply.then;
+        if self.reply.as_ref().is_none_or(|reply| reply.id != id) {
+            return;
+        }
         let kind =
             CallEventKind::VendorFault { provider: "tts".into(), phase: "reply".into(), cause, recovered: false };
         self.emit(now, kind);
-        self.failures += 1;
-        let give_up = self.failures >= FAILURES_ALLOWED;
-        self.end_reply(now, true);
-        if let Some(reason) = then {
-            self.hang_up(now, reason);
-        } else if give_up {
-            self.hang_up(now, EndReason::VendorFailed);
-        }
+        self.give_up_reply(now);
     }
 
     pub(super) fn on_audio_sent(&mut self, now: MediaTime, epoch: Epoch, samples: Samples) {
@@ -585,7 +579,6 @@ impl TurnMachine {
         if waiting {
             return self.note_progress(now);
         }
-        let (silent, then, epoch) = (reply.first_frame.is_none(), reply.then, reply.epoch);
         let kind = CallEventKind::VendorFault {
             provider: "engine".into(),
             phase: "reply".into(),
@@ -593,6 +586,14 @@ impl TurnMachine {
             recovered: true,
         };
         self.emit(now, kind);
+        self.give_up_reply(now);
+    }
+
+    /// The rest of a reply will not come. A caller who has heard nothing of it hears an apology, and after too many failures in a row
+    /// the agent leaves.
+    fn give_up_reply(&mut self, now: MediaTime) {
+        let Some(reply) = &self.reply else { return };
+        let (silent, then, epoch) = (reply.first_frame.is_none(), reply.then, reply.epoch);
         self.failures += 1;
         let give_up = self.failures >= FAILURES_ALLOWED;
         self.outputs.push_back(Output::Clear { epoch });
