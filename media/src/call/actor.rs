@@ -17,7 +17,7 @@ use crate::{
     audio::{AudioFormat, Samples, convert::Converter, outbound::Outbound, pacer::Pacer, vad::Vad},
     event::{CallEventKind, EndReason, ToolOutcome},
     llm::{Llm, LlmEvent, LlmStream},
-    stt::{SttCommand, SttSession},
+    stt::{SttCommand, SttEvent, SttSession},
     telephony::{BadMessageLimit, CLOSE_NORMAL, MediaCodec, SocketMessage},
     time::MediaTime,
     tools::ToolRunner,
@@ -145,8 +145,15 @@ impl<S: MediaSocket> Call<S> {
                 event = self.stt.events.recv(), if self.stt_open => {
                     let now = self.now();
                     match event {
-                        Some(event) => self.machine.handle_input(now, Input::Stt { event }),
-                        None => self.stt_open = false,
+                        Some(event) => {
+                            self.stt_open = !matches!(event, SttEvent::Failed { .. });
+                            self.machine.handle_input(now, Input::Stt { event });
+                        }
+                        None => {
+                            self.stt_open = false;
+                            let event = SttEvent::Failed { cause: "the recogniser's session is over".into() };
+                            self.machine.handle_input(now, Input::Stt { event });
+                        }
                     }
                 }
                 event = next_event(&mut self.generation) => self.on_llm_event(event),
