@@ -1,7 +1,8 @@
 //! The task.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures_util::FutureExt;
 use tokio::{
     task::JoinSet,
     time::{Instant, Sleep, sleep_until},
@@ -240,10 +241,15 @@ impl<S: MediaSocket> Call<S> {
             Output::RunTool { call, .. } => {
                 let limit = self.tools.limit(&call.name).unwrap_or(self.config.limits.tool);
                 let id = call.id.clone();
-                let run = self.tools.run(call);
+                let run = AssertUnwindSafe(self.tools.run(call)).catch_unwind();
                 self.running_tools.spawn(async move {
-                    let outcome = tokio::time::timeout(limit, run).await;
-                    (id, outcome.unwrap_or_else(|_| ToolOutcome::Error("the tool did not answer in time".into())))
+                    let outcome = match tokio::time::timeout(limit, run).await {
+                        Ok(Ok(outcome)) => outcome,
+                        // The reply waits for every tool that was started.
+                        Ok(Err(_)) => ToolOutcome::Error("the tool broke down".into()),
+                        Err(_) => ToolOutcome::Error("the tool did not answer in time".into()),
+                    };
+                    (id, outcome)
                 });
             }
             Output::FinalizeStt => {
