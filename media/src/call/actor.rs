@@ -49,6 +49,8 @@ pub(super) struct Call<S> {
     // The line.
     pub(super) line: Option<Line<S>>,
     pub(super) reattach_by: Option<MediaTime>,
+    /// Whether the call has had a socket.
+    answered: bool,
     pub(super) bad_messages: BadMessageLimit,
     channels: CallChannels<S>,
     commands_open: bool,
@@ -99,6 +101,7 @@ impl<S: MediaSocket> Call<S> {
             summary: CallSummary::default(),
             line: None,
             reattach_by: None,
+            answered: false,
             bad_messages: BadMessageLimit::default(),
             channels,
             commands_open: true,
@@ -286,6 +289,8 @@ impl<S: MediaSocket> Call<S> {
             self.detach(now);
         }
         self.reattach_by = None;
+        self.summary.reattached += u32::from(self.answered);
+        self.answered = true;
         let Attachment { socket, codec, started } = attachment;
         self.line = Some(Line { socket, codec, format: started.format, attached_at: now, next_audio: now });
         self.machine.handle_input(now, Input::Attached { stream: started.stream.as_str().to_owned() });
