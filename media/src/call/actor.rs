@@ -138,7 +138,7 @@ impl<S: MediaSocket> Call<S> {
                 return;
             }
             self.arm(wake.as_mut());
-            let room = self.queue.queued() < Samples(u64::from(self.config.turn.format.rate.hz()) * QUEUE_FULL_SECONDS);
+            let room = self.queue.queued() < Samples(u64::from(self.config_format().rate.hz()) * QUEUE_FULL_SECONDS);
             tokio::select! {
                 biased;
                 Some(attachment) = self.channels.attachments.recv() => self.attach(attachment).await,
