@@ -53,6 +53,8 @@ impl CallerTurn {
 
     pub(super) fn push_final(&mut self, now: MediaTime, text: &str, start: MediaTime, end: MediaTime) {
         self.interim.clear();
+        // What is said next may have to be asked for again.
+        self.finalize_asked = false;
         if !self.finals.is_empty() {
             self.finals.push(' ');
         }
