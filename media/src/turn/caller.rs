@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     event::{CallEventKind, EndReason, InterruptionCause, Speaker, Stability, TurnSource},
+    ids::TurnId,
     stt::{SttEvent, TurnDetection},
     time::MediaTime,
 };
@@ -274,16 +275,11 @@ impl TurnMachine {
         self.answer(now, answering, &text);
     }
 
-    /// The caller's keys are a turn of their own.
-    pub(super) fn commit_keys(&mut self, now: MediaTime) {
-        self.timers.stop(Timer::DtmfCollect);
+    /// The keys that were pressed since the last turn of keys get their entry.
+    pub(super) fn end_keys(&mut self, now: MediaTime) -> Option<(TurnId, String)> {
         let keys = std::mem::take(&mut self.keys);
-        if keys.is_empty() || self.phase != Phase::Live {
-            return;
-        }
-        self.idle_prompts = 0;
-        if self.reply.as_ref().is_some_and(|reply| reply.interruptible) {
-            self.cut_reply(now, InterruptionCause::BargeIn);
+        if keys.is_empty() {
+            return None;
         }
         let turn = self.take_turn_id();
         let text = format!("[pressed {keys}]");
@@ -297,6 +293,20 @@ impl TurnMachine {
             source: TurnSource::Dtmf,
         };
         self.emit(now, kind);
+        Some((turn, text))
+    }
+
+    /// The caller's keys are a turn of their own.
+    pub(super) fn commit_keys(&mut self, now: MediaTime) {
+        self.timers.stop(Timer::DtmfCollect);
+        if self.keys.is_empty() || self.phase != Phase::Live {
+            return;
+        }
+        self.idle_prompts = 0;
+        if self.reply.as_ref().is_some_and(|reply| reply.interruptible) {
+            self.cut_reply(now, InterruptionCause::BargeIn);
+        }
+        let Some((turn, text)) = self.end_keys(now) else { return };
         self.discard_speculation(now);
         self.history.push_caller(&text);
         self.answer(now, Answering { turn, speech_end: now, decided: now, transcribed: Some(now) }, &text);

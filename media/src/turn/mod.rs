@@ -329,8 +329,9 @@ impl TurnMachine {
         self.phase = Phase::Ended;
     }
 
-    /// Words that were said but not answered get their entry even if the call ends before the turn does.
+    /// Words and keys that were not answered get their entry even if the call ends before the turn does.
     fn flush_caller(&mut self, now: MediaTime) {
+        self.end_keys(now);
         if let Some(turn) = self.caller.take() {
             self.end_caller_turn(now, &turn, TurnSource::Speech);
         }
