@@ -294,6 +294,10 @@ impl TurnMachine {
 
     /// Ends the call as soon as the configured goodbye, if there is one, has been heard.
     fn say_goodbye(&mut self, now: MediaTime, reason: EndReason) {
+        if self.reply.as_ref().is_some_and(|reply| reply.then.is_some()) {
+            // These are last words already.
+            return;
+        }
         self.cut_reply(now, crate::event::InterruptionCause::Command);
         match self.config.goodbye.clone() {
             Some(goodbye) if self.attached => self.say(now, TurnSource::Goodbye, &goodbye, false, Some(reason)),
