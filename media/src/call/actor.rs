@@ -29,6 +29,9 @@ use crate::{
 /// Audio of a reply that is waiting to be sent; above it the voice is not read, and its socket fills up instead of our memory.
 const QUEUE_FULL_SECONDS: u64 = 20;
 
+/// How long the recogniser may take, when the call is over, to say how much it heard.
+const LAST_BILL: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// The socket that a call has at the moment.
 pub(super) struct Line<S> {
     pub(super) socket: S,
@@ -395,10 +398,35 @@ impl<S: MediaSocket> Call<S> {
         self.close(now, reason).await;
     }
 
-    /// The call is over. Its recording is whole before it is said to have ended.
+    /// The call is over. Its recording is whole, and its bill, before it is said to have ended.
     pub(super) async fn close(&mut self, now: MediaTime, reason: EndReason) {
         self.finish_recording(now).await;
+        self.collect_usage(now).await;
         self.machine.handle_input(now, Input::Closed { reason });
+    }
+
+    /// The recogniser says at its end how much it heard, and the voice may have said what was not read yet.
+    async fn collect_usage(&mut self, now: MediaTime) {
+        while let Ok(event) = self.tts.events.try_recv() {
+            if let TtsEvent::Usage { .. } = event {
+                self.on_tts_event(Some(event));
+            }
+        }
+        if !std::mem::take(&mut self.stt_open) || self.stt.commands.try_send(SttCommand::Close).is_err() {
+            return;
+        }
+        let events = &mut self.stt.events;
+        let usage = async {
+            while let Some(event) = events.recv().await {
+                if matches!(event, SttEvent::Usage { .. }) {
+                    return Some(event);
+                }
+            }
+            None
+        };
+        if let Ok(Some(event)) = tokio::time::timeout(LAST_BILL, usage).await {
+            self.machine.handle_input(now, Input::Stt { event });
+        }
     }
 
     async fn close_socket(&mut self) {
