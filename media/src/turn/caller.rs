@@ -22,6 +22,8 @@ use crate::{
 const FINALIZE_AFTER: Duration = Duration::from_millis(250);
 /// A recogniser with a turn model of its own that has said nothing for so long after the last word has lost the turn.
 const RECOGNISER_PATIENCE: Duration = Duration::from_secs(7);
+/// So close to the end of what the agent has to say, a sign of listening is an answer.
+const ANSWER_GUARD: Duration = Duration::from_secs(1);
 /// How far the end of words that were dealt with may move in a late transcript of them.
 const LATE: Duration = Duration::from_millis(300);
 
@@ -202,6 +204,10 @@ impl TurnMachine {
             // A caller who says hello while the greeting is on its way has not cut anything.
             Words::BargeIn if reply.source == TurnSource::Greeting => {}
             Words::BargeIn => self.cut_reply(now, InterruptionCause::TurnResumed),
+            // "Yes" to a question that is all but over is its answer, and waits for the reply's end.
+            Words::Backchannel if reply.left_to_hear(now).is_some_and(|left| left <= ANSWER_GUARD) => {
+                self.reject_interruption(now, false);
+            }
             Words::Backchannel => {
                 if let Some(turn) = self.caller.take() {
                     self.end_caller_turn(now, &turn, TurnSource::Backchannel);

@@ -170,6 +170,12 @@ impl Reply {
         self.audio_finished && self.playout.sent() >= self.audio
     }
 
+    /// How much of its audio the caller has not heard yet; `None` as long as nobody knows.
+    pub(super) fn left_to_hear(&self, now: MediaTime) -> Option<Duration> {
+        let left = self.audio.saturating_sub(self.playout.heard(now));
+        self.audio_finished.then(|| left.duration(self.rate))
+    }
+
     pub(super) fn tools_running(&self) -> bool {
         self.segments.iter().flat_map(|segment| &segment.tools).any(|tool| tool.outcome.is_none())
     }
