@@ -86,7 +86,8 @@ impl<S: MediaSocket> Call<S> {
     pub(super) fn detach(&mut self, now: MediaTime) {
         if self.line.take().is_some() {
             self.on_line_over(now);
-            self.reattach_by = Some(now + self.config.limits.reattach);
+            // From now on, and not from when the write began that has failed just now.
+            self.reattach_by = Some(self.now() + self.config.limits.reattach);
             self.machine.handle_input(now, Input::Detached);
         }
     }
