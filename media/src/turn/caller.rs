@@ -50,6 +50,8 @@ impl TurnMachine {
             self.timers.set(Timer::Finalize, (at + FINALIZE_AFTER).max(now));
         }
         if self.caller.is_some() {
+            // The pause was heard by the recogniser first, as it often is.
+            self.guess_end_of_turn(now);
             self.update_endpoint(now);
         } else if self.reply.is_none() {
             self.restart_idle(now);
