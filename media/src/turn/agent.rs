@@ -176,10 +176,7 @@ impl TurnMachine {
                     self.emit(now, kind);
                 }
             }
-            LlmEvent::Done => {
-                self.failures = 0;
-                self.on_generation_over(now);
-            }
+            LlmEvent::Done => self.on_generation_over(now),
             LlmEvent::Fault { phase, cause } => {
                 self.emit(now, CallEventKind::VendorFault { provider: "llm".into(), phase, cause, recovered: true });
                 let silent = self.reply.as_ref().is_some_and(|reply| reply.first_text.is_none());
@@ -205,6 +202,7 @@ impl TurnMachine {
     fn apologise(&mut self, now: MediaTime) {
         self.failures += 1;
         let Some(reply) = &mut self.reply else { return };
+        reply.failed = true;
         if reply.generated().is_empty() {
             reply.source = TurnSource::Apology;
             let apology = self.config.apology.clone();
@@ -361,11 +359,13 @@ impl TurnMachine {
     pub(super) fn on_speech_done(&mut self, now: MediaTime, id: ReplyId) {
         let Some(reply) = self.reply.as_mut().filter(|reply| reply.id == id && !reply.audio_finished) else { return };
         reply.audio_finished = true;
-        let (epoch, audio) = (reply.epoch, reply.audio);
+        let (epoch, audio, failed) = (reply.epoch, reply.audio, reply.failed || reply.source == TurnSource::Apology);
         if audio.0 == 0 {
             return self.on_speech_failed(now, id, "no audio came".into());
         }
-        self.failures = 0;
+        if !failed {
+            self.failures = 0;
+        }
         let mark = self.take_mark(epoch);
         if let Some(reply) = &mut self.reply {
             reply.playout.place(mark, audio);

@@ -45,6 +45,8 @@ pub(super) struct Reply {
     pub(super) then: Option<EndReason>,
     /// Whether it was begun on a guess that the caller's turn was over.
     pub(super) speculative: bool,
+    /// Whether a generation of it failed.
+    pub(super) failed: bool,
 
     // Text.
     pub(super) generation: Option<Generation>,
@@ -83,6 +85,7 @@ impl Reply {
             answering: None,
             then: None,
             speculative: false,
+            failed: false,
             generation: None,
             ttft: None,
             segments: Vec::new(),
