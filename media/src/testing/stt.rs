@@ -43,6 +43,12 @@ impl FakeStt {
         self.say(SttEvent::EndOfTurn { text: Personal::new(text.into()), start, end }).await;
     }
 
+    /// Its session is over, without a word.
+    pub fn vanish(&mut self) {
+        let (nobody, _) = mpsc::channel(1);
+        self.says = nobody;
+    }
+
     /// Anything.
     pub async fn say(&self, event: SttEvent) {
         // The call may be over already, which its test will notice.
