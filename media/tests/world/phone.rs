@@ -135,7 +135,7 @@ impl Phone {
     /// The connection breaks; the carrier's buffer is lost with it.
     pub(crate) fn break_connection(&mut self) {
         // What is audible up to this moment was heard.
-        drop(self.state());
+        self.state().playback.clear(MediaTime::new(SystemClock.now().saturating_duration_since(self.origin)));
         self.task.abort();
         let (closed, _) = mpsc::unbounded_channel();
         self.to_engine = closed;
