@@ -23,6 +23,11 @@ use crate::{
 /// Failures in a row after which an agent stops apologising and hangs up.
 const FAILURES_ALLOWED: u32 = 3;
 
+/// How often a reply asks the model, tools in between. The last time it offers none, so that the model has to say something.
+const ROUNDS_ALLOWED: usize = 8;
+/// How many tools one generation may start. A model that wants more than that has run away.
+const CALLS_ALLOWED: usize = 16;
+
 /// A reply that was begun on a guess. What the model says is kept, and nothing of it is acted upon, until the turn is committed.
 #[derive(Debug)]
 pub(super) struct Speculation {
@@ -136,11 +141,8 @@ impl TurnMachine {
         let messages = self.history.messages(&self.config.instructions, &reply.segments, None);
         reply.segments.push(Segment::default());
         reply.generation = Some(Generation { id, asked: now, first_token: None, deltas: 0 });
-        self.outputs.push_back(Output::Generate(LlmRequest {
-            generation: id,
-            messages,
-            tools: self.config.tools.clone(),
-        }));
+        let tools = if reply.segments.len() < ROUNDS_ALLOWED { self.config.tools.clone() } else { [].into() };
+        self.outputs.push_back(Output::Generate(LlmRequest { generation: id, messages, tools }));
         self.note_progress(now);
     }
 
@@ -242,9 +244,18 @@ impl TurnMachine {
         // What was said before the call is heard while the tool runs, and is not glued to what is said after it.
         self.end_clause(now);
         let Some(reply) = &mut self.reply else { return };
-        reply.segment().tools.push(CalledTool { call: call.clone(), outcome: None });
+        let refused = (reply.segment().tools.len() >= CALLS_ALLOWED)
+            .then(|| ToolOutcome::Error("too many calls at once; this one was not made".into()));
+        reply.segment().tools.push(CalledTool { call: call.clone(), outcome: refused.clone() });
         self.emit_tool_called(now, turn, &call);
-        self.outputs.push_back(Output::RunTool { turn, call });
+        match refused {
+            None => self.outputs.push_back(Output::RunTool { turn, call }),
+            Some(outcome) => {
+                let kind =
+                    CallEventKind::ToolFinished { call: call.id, name: call.name, outcome: Personal::new(outcome) };
+                self.emit(now, kind);
+            }
+        }
     }
 
     fn emit_tool_called(&mut self, now: MediaTime, turn: crate::ids::TurnId, call: &ToolCall) {
@@ -286,11 +297,15 @@ impl TurnMachine {
             return;
         }
         let answered = reply.segments.last().is_some_and(|segment| !segment.tools.is_empty());
-        if answered && reply.then.is_none() {
-            self.generate(now);
-        } else {
-            self.finish_text(now);
+        if answered && reply.then.is_none() && reply.segments.len() < ROUNDS_ALLOWED {
+            return self.generate(now);
         }
+        if answered && reply.then.is_none() && reply.generated().is_empty() {
+            // It only ever called tools.
+            let apology = self.config.apology.clone();
+            self.push_text(now, &apology);
+        }
+        self.finish_text(now);
     }
 
     // Speaking.
