@@ -75,17 +75,33 @@ const PHRASES: [&str; 9] =
 
 fn rare() -> impl Strategy<Value = Vec<Step>> {
     prop_oneof![
-        8 => Just(Step::Detach),
-        6 => Just(Step::Attach),
-        4 => Just(Step::VoiceFails),
-        2 => any::<bool>().prop_map(Step::VoiceWorks),
-        4 => prop_oneof![Just(Marks::OnTime), Just(Marks::Late), Just(Marks::Lost)].prop_map(Step::Marks),
-        3 => (0..6_u8).prop_map(Step::ForgedMark),
-        1 => Just(Step::SttFails),
-        1 => Just(Step::HangUp),
-        1 => Just(Step::CallerHangsUp),
+        8 => Just(vec![Step::Detach]),
+        6 => Just(vec![Step::Attach]),
+        4 => lost_in_mid_word(),
+        4 => Just(vec![Step::VoiceFails]),
+        2 => any::<bool>().prop_map(|works| vec![Step::VoiceWorks(works)]),
+        4 => prop_oneof![Just(Marks::OnTime), Just(Marks::Late), Just(Marks::Lost)].prop_map(|marks| vec![Step::Marks(marks)]),
+        3 => (0..6_u8).prop_map(|back| vec![Step::ForgedMark(back)]),
+        1 => Just(vec![Step::SttFails]),
+        // The outside is not always sure that it was understood.
+        3 => (1..1_000_u16).prop_map(|ms| vec![Step::HangUp, Step::Pass(ms), Step::HangUp]),
+        1 => Just(vec![Step::CallerHangsUp]),
     ]
-    .prop_map(|step| vec![step])
+}
+
+/// The line breaks while the caller speaks.
+fn lost_in_mid_word() -> impl Strategy<Value = Vec<Step>> {
+    (0..PHRASES.len() as u8, any::<bool>(), 1..4_000_u16).prop_map(|(phrase, settled, gone)| {
+        let kind = if settled { Words::Final } else { Words::Interim };
+        vec![
+            Step::Voice(true),
+            Step::Pass(800),
+            Step::Words(kind, phrase, 800, 200),
+            Step::Detach,
+            Step::Pass(gone),
+            Step::Attach,
+        ]
+    })
 }
 
 fn noise() -> impl Strategy<Value = Vec<Step>> {
@@ -160,9 +176,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => flux_utterance(),
         6 => words(),
         6 => noise(),
-        2 => rare(),
+        3 => rare(),
     ];
-    prop::collection::vec(some, 1..40).prop_map(|steps| steps.concat())
+    // What happens last is not healed by what comes after it.
+    let last = prop_oneof![rare(), noise(), words(), utterance()];
+    (prop::collection::vec(some, 1..40), last).prop_map(|(steps, last)| [steps.concat(), last].concat())
 }
 
 fn plans() -> impl Strategy<Value = Vec<Plan>> {
@@ -207,6 +225,7 @@ impl Surroundings {
         let now = self.now;
         match *step {
             Step::Pass(millis) => self.pass(ms(millis)),
+            Step::Voice(on) if on == self.voiced || !self.attached => {}
             Step::Voice(true) => self.input(Input::SpeechStarted { at: now.saturating_sub(ms(64)) }),
             Step::Voice(false) => self.input(Input::SpeechStopped { at: now.saturating_sub(ms(250)) }),
             Step::SttStart => self.hear(SttEvent::SpeechStarted { at: now }),
@@ -299,7 +318,7 @@ impl Surroundings {
         self.attach();
         self.marks = Marks::OnTime;
         self.voice_works = true;
-        self.input(Input::SpeechStopped { at: self.now });
+        self.step(&Step::Voice(false));
     }
 }
 
@@ -350,7 +369,7 @@ proptest! {
         }
         prop_assert!(world.reference.ended, "stuck in {:?} with {:?}", world.machine.state(), world.machine.poll_timeout());
         // Nothing comes after the end.
-        world.step(&Step::Voice(true));
+        world.input(Input::SpeechStarted { at: world.now });
         world.step(&Step::Words(Words::Final, 4, 500, 100));
         prop_assert!(world.now > MediaTime::ZERO);
         replay(&config, &world);

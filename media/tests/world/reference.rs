@@ -8,7 +8,7 @@ use std::{
 
 use trunkline_media::{
     audio::Samples,
-    event::{CallEvent, CallEventKind, Speaker},
+    event::{CallEvent, CallEventKind, Speaker, TurnSource},
     ids::{Epoch, GenerationId, MarkId, ReplyId, TurnId},
     llm::LlmRequest,
     time::MediaTime,
@@ -254,11 +254,12 @@ impl Reference {
                     assert_eq!((*turn, text.expose().clone()), heard);
                 }
             }
-            CallEventKind::ReplyStarted { reply, turn, .. } => {
+            CallEventKind::ReplyStarted { reply, turn, source } => {
                 assert!(self.reply.is_none(), "two replies at once");
                 self.replies += 1;
                 assert_eq!(reply.0, self.replies, "replies are counted");
-                // Whether a guess has become this reply shows when it is not cancelled.
+                // A guess that was not thrown away has become this reply.
+                assert!(self.guess.is_none() || *source == TurnSource::Llm, "a guess beside a reply of another kind");
                 let generations = self.guess.take().into_iter().collect();
                 self.reply = Some(OpenReply {
                     id: *reply,

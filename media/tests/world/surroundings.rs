@@ -75,6 +75,8 @@ pub(crate) struct Surroundings {
     pub(crate) log: Vec<(MediaTime, Option<Input>)>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) attached: bool,
+    /// Whether voice activity hears the caller.
+    pub(crate) voiced: bool,
     pub(crate) marks: Marks,
     pub(crate) aligned: bool,
     pub(crate) voice_works: bool,
@@ -105,6 +107,7 @@ impl Surroundings {
             log: Vec::new(),
             outputs: Vec::new(),
             attached: false,
+            voiced: false,
             marks: Marks::OnTime,
             aligned: true,
             voice_works: true,
@@ -133,10 +136,14 @@ impl Surroundings {
             }
             Input::Detached => {
                 self.attached = false;
+                // Voice activity is gone with the stream, and says nothing more.
+                self.voiced = false;
                 self.dry_at = self.now;
                 self.at_carrier.clear();
                 self.reference.on_detached();
             }
+            Input::SpeechStarted { .. } => self.voiced = true,
+            Input::SpeechStopped { .. } => self.voiced = false,
             Input::AudioSent { epoch, samples } => self.reference.on_sent(self.now, *epoch, *samples),
             Input::SpeechAudio { reply, samples, .. } => self.reference.on_delivered(*reply, *samples),
             Input::Llm { generation, event } => match event {
@@ -355,7 +362,7 @@ impl Surroundings {
             Output::RunTool { call, .. } => {
                 self.tools.push_back((self.now + Duration::from_millis(500), call.id.clone()))
             }
-            Output::HangUp { .. } => self.closing = Some(self.now + Duration::from_millis(300)),
+            Output::HangUp { .. } => self.closing = Some(self.now + Duration::from_millis(1_500)),
             Output::FinalizeStt | Output::Event(_) => {}
         }
     }
