@@ -292,7 +292,10 @@ impl Surroundings {
                 self.input(Input::Say { text: Personal::new("We close in ten minutes.".into()), interruptible });
             }
             Step::StrayTool => {
-                self.input(Input::ToolFinished { call: "nobody's".into(), outcome: ToolOutcome::Error("stray".into()) })
+                self.input(Input::ToolFinished {
+                    call: "nobody's".into(),
+                    outcome: ToolOutcome::Error("stray".into()),
+                });
             }
             Step::HangUp => self.input(Input::HangUp { reason: EndReason::ApiHangup }),
             Step::CallerHangsUp => self.input(Input::Closed { reason: EndReason::CallerHangup }),

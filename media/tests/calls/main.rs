@@ -13,6 +13,7 @@ mod a_late_verdict_is_dropped_when_the_caller_has_resumed;
 mod a_peer_that_stops_reading_is_a_lost_socket;
 mod a_right_guess_saves_time_and_a_wrong_one_is_counted;
 mod a_second_stream_takes_over;
+mod a_tool_always_has_an_outcome;
 mod a_yes_over_the_end_of_a_question_is_its_answer;
 mod an_interrupted_tool_finishes_and_its_answer_is_known;
 mod an_interruption_clears_what_the_carrier_has_buffered;

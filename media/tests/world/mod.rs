@@ -19,6 +19,7 @@ use trunkline_media::{
     stt::SttEvent,
     testing::{FakeCarrier, FakeLlm, FakeReply, FakeSocket, FakeStt, FakeTools, FakeTts, FakeTtsScript},
     time::MediaTime,
+    tools::ToolRunner,
     turn::{Greeting, TurnConfig},
 };
 
@@ -47,6 +48,7 @@ pub(crate) struct Builder {
     pub(crate) tts: FakeTtsScript,
     llm: Vec<FakeReply>,
     tools: FakeTools,
+    runner: Option<Arc<dyn ToolRunner>>,
     carrier: Option<Arc<dyn Carrier>>,
     clock: Arc<dyn Clock>,
     room: usize,
@@ -95,6 +97,11 @@ impl Builder {
         self
     }
 
+    pub(crate) fn tool_runner(mut self, runner: impl ToolRunner + 'static) -> Self {
+        self.runner = Some(Arc::new(runner));
+        self
+    }
+
     pub(crate) fn carrier(mut self, carrier: Arc<dyn Carrier>) -> Self {
         self.carrier = Some(carrier);
         self
@@ -127,7 +134,7 @@ impl Builder {
             stt,
             tts,
             llm: Arc::new(llm.clone()),
-            tools: Arc::new(self.tools.clone()),
+            tools: self.runner.unwrap_or_else(|| Arc::new(self.tools.clone())),
             carrier: self.carrier.unwrap_or_else(|| Arc::new(carrier.clone())),
             clock: self.clock.clone(),
         };
@@ -199,6 +206,7 @@ impl World {
             tts: FakeTtsScript { per_char: PER_CHAR, ..FakeTtsScript::default() },
             llm: Vec::new(),
             tools: FakeTools::default(),
+            runner: None,
             carrier: None,
             clock: Arc::new(SystemClock),
             room: 4096,

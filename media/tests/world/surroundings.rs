@@ -360,7 +360,7 @@ impl Surroundings {
                 }
             }
             Output::RunTool { call, .. } => {
-                self.tools.push_back((self.now + Duration::from_millis(500), call.id.clone()))
+                self.tools.push_back((self.now + Duration::from_millis(500), call.id.clone()));
             }
             Output::HangUp { .. } => self.closing = Some(self.now + Duration::from_millis(1_500)),
             Output::FinalizeStt | Output::Event(_) => {}
@@ -413,7 +413,7 @@ impl Surroundings {
     /// A word that names its generation.
     pub(crate) fn word(&mut self, generation: GenerationId) -> String {
         self.words += 1;
-        let end = if self.words % 3 == 0 { ". " } else { " " };
+        let end = if self.words.is_multiple_of(3) { ". " } else { " " };
         format!("g{generation}w{}{end}", self.words % 100)
     }
 
