@@ -1,0 +1,27 @@
+# The server alone, without the simulators, as an unprivileged user:
+#   docker build -t trunkline .
+#   docker run -p 8000:8000 -v ./agent.json:/etc/trunkline/agent.json:ro --env-file .env trunkline
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --no-default-features --bin trunkline \
+    && strip --strip-debug -o /usr/local/bin/trunkline target/release/trunkline
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --create-home --home-dir /var/lib/trunkline trunkline
+COPY --from=build /usr/local/bin/trunkline /usr/local/bin/trunkline
+USER trunkline
+WORKDIR /var/lib/trunkline
+ENV BIND=0.0.0.0:8000 TRUNKLINE_DATA=/var/lib/trunkline
+VOLUME /var/lib/trunkline
+EXPOSE 8000
+# SIGTERM drains: no new calls, and those that are on have DRAIN_SECONDS to end. Give `docker stop` as long.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["trunkline"]
+CMD ["serve", "--agent", "/etc/trunkline/agent.json"]
