@@ -1,6 +1,6 @@
 //! Logs and metrics.
 
-use std::{io::IsTerminal, sync::OnceLock};
+use std::{io::IsTerminal, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -30,6 +30,19 @@ pub fn metrics() -> Option<&'static PrometheusHandle> {
             builder.install_recorder().ok()
         })
         .as_ref()
+}
+
+/// How often what was counted is put together. Between two times every value of a histogram is kept one by one.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Keeps the collection small, for as long as the runtime lives, whether or not anybody asks for it.
+pub async fn keep_metrics() {
+    let Some(handle) = metrics() else { return };
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tick.tick().await;
+        handle.run_upkeep();
+    }
 }
 
 /// All metrics in Prometheus' text format, the process' own among them.

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use trunkline_control::agents::config::AgentConfig;
 use trunkline_media::net::Net;
 
@@ -77,6 +77,7 @@ pub struct Server {
     calls: Calls,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    _upkeep: AbortOnDropHandle<()>,
 }
 
 impl Server {
@@ -106,7 +107,8 @@ impl Server {
                 tracing::error!(%error, "the HTTP server failed");
             }
         });
-        Ok(Self { addr, public_url, calls, stop, task })
+        let upkeep = AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics()));
+        Ok(Self { addr, public_url, calls, stop, task, _upkeep: upkeep })
     }
 
     /// The address that it listens on.

@@ -34,6 +34,9 @@ pub(super) struct Bench {
     /// Milliseconds between two calls' beginnings.
     #[arg(long, default_value_t = 50)]
     stagger_ms: u64,
+    /// Times that all calls are made, one after the other; the last is measured. What a wave leaves behind shows in the next.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    waves: u32,
     /// Core that the server runs on alone, by taskset.
     #[arg(long)]
     server_core: Option<usize>,
@@ -86,13 +89,18 @@ impl Bench {
         // What the process needs before its first call is not a call's.
         Load { calls: 2, turns: 1, stagger: Duration::ZERO }.run(&vendors, &server).await?;
         server.settled().await?;
-        vendors.forget();
         let idle = server.sample().await?;
         let load = Load { calls: self.calls, turns: self.turns, stagger: Duration::from_millis(self.stagger_ms) };
-        let outcome = load.run(&vendors, &server).await?;
-        server.settled().await?;
-        let after = server.sample().await?;
+        let mut after = Vec::new();
+        let mut outcome = None;
+        for _ in 0..self.waves {
+            vendors.forget();
+            outcome = Some(load.run(&vendors, &server).await?);
+            server.settled().await?;
+            after.push(server.sample().await?);
+        }
+        let outcome = outcome.ok_or("no wave was asked for")?;
         let stages = Stages::of(&vendors.events(), &outcome.reports);
-        Ok(Report::new(self.calls, self.turns, &stages, &outcome, &idle, &after))
+        Ok(Report::new(self.calls, self.turns, &stages, &outcome, idle, after))
     }
 }

@@ -49,7 +49,8 @@ pub(super) struct Report {
     kib_per_call: u64,
     idle: Sample,
     peak: Sample,
-    after: Sample,
+    /// After each wave.
+    after: Vec<Sample>,
 }
 
 impl Report {
@@ -79,9 +80,9 @@ impl Report {
             caller_lateness_ms: stages.caller_lateness.as_secs_f64() * 1000.0,
             cpu_percent_per_call: outcome.cpu_per_call.map(|cpu| cpu * 100.0),
             kib_per_call: outcome.peak.rss_kib.saturating_sub(idle.rss_kib) / calls.max(1) as u64,
-            idle: *idle,
+            idle,
             peak: outcome.peak,
-            after: *after,
+            after,
         }
     }
 
@@ -103,8 +104,12 @@ impl Report {
         println!("memory a call                {} KiB (resident, at the peak)", self.kib_per_call);
         println!("failed calls                 {}", self.failed_calls);
         println!("{:<28} {:>10} {:>12} {:>8}", "", "memory KiB", "descriptors", "tasks");
-        for (name, sample) in [("before", &self.idle), ("after all calls have ended", &self.after)] {
+        let row = |name: &str, sample: &Sample| {
             println!("{name:<28} {:>10} {:>12} {:>8}", sample.rss_kib, sample.descriptors, sample.tasks);
+        };
+        row("before", &self.idle);
+        for (i, sample) in self.after.iter().enumerate() {
+            row(&format!("after wave {} has ended", i + 1), sample);
         }
     }
 

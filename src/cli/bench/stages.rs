@@ -44,6 +44,8 @@ pub(super) struct Stages {
 /// A gap longer than this in the agent's audio is the end of a reply, not an underrun.
 const LONGEST_UNDERRUN: Duration = Duration::from_millis(500);
 const FRAME: Duration = Duration::from_millis(20);
+/// Frames at a reply's beginning that may leave ahead of the cadence: the longest lead, and the voice's first pieces.
+const FILLING: usize = 20;
 
 impl Stages {
     pub(super) fn of(events: &Events, reports: &[PhoneReport]) -> Self {
@@ -158,17 +160,13 @@ fn speech(events: &Events) -> BTreeMap<String, Vec<Spoken>> {
     speech
 }
 
-/// How late each frame of a reply arrived. The cadence is that of the earliest frame behind the lead's burst; a frame that is early
-/// for it moves it.
+/// How late each frame of a reply arrived. Its schedule is a frame each 20 ms, which frames only reach once the lead is filled, however
+/// the voice delivered its first pieces: from there on, the earliest frame tells where the schedule lies.
 fn lateness(report: &PhoneReport) -> Vec<Duration> {
     let arrivals: Vec<Duration> = report.playback.arrivals.iter().map(|arrival| arrival.at).collect();
     let mut late = Vec::with_capacity(arrivals.len());
     for reply in arrivals.chunk_by(|a, b| b.saturating_sub(*a) < Duration::from_millis(300)) {
-        // The burst leaves at once: it is behind it when frames begin to come one by one.
-        let Some(first) = reply.windows(2).position(|pair| pair[1].saturating_sub(pair[0]) > FRAME / 2) else {
-            continue;
-        };
-        let paced = &reply[first + 1..];
+        let Some(paced) = reply.get(FILLING..) else { continue };
         let due = |i: usize| FRAME * u32::try_from(i).unwrap_or(u32::MAX);
         let Some(anchor) = paced.iter().enumerate().map(|(i, at)| at.saturating_sub(due(i))).min() else { continue };
         late.extend(paced.iter().enumerate().map(|(i, at)| at.saturating_sub(anchor + due(i))));
