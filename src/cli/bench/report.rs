@@ -59,8 +59,8 @@ impl Report {
         turns: usize,
         stages: &Stages,
         outcome: &Outcome,
-        idle: &Sample,
-        after: &Sample,
+        idle: Sample,
+        after: Vec<Sample>,
     ) -> Self {
         let of =
             |name, value: fn(&super::stages::Turn) -> Duration| Distribution::new(name, stages.turns.iter().map(value));
