@@ -22,6 +22,18 @@ use super::{
 /// How many commands wait for a call.
 const COMMANDS: usize = 16;
 
+/// A call's place in the registry, given back however its task ends: one that panics must not hold a line for ever.
+struct Place {
+    calls: Calls,
+    id: CallId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.calls.0.registry.remove(self.id);
+    }
+}
+
 /// A call as its voice webhook tells of it.
 pub(super) struct Ringing {
     pub(super) call_sid: String,
@@ -37,10 +49,9 @@ impl Calls {
         let (token, hash) = token::mint(Instant::now());
         let expires = hash.expires();
         self.0.registry.admit(id, Live::new(attach, command, ringing.call_sid.clone(), hash))?;
-        let calls = self.clone();
+        let place = Place { calls: self.clone(), id };
         self.0.registry.tasks().spawn(async move {
-            calls.live(id, ringing, expires, attachments, commands).await;
-            calls.0.registry.remove(id);
+            place.calls.live(id, ringing, expires, attachments, commands).await;
         });
         Ok((id, token))
     }

@@ -55,6 +55,19 @@ pub(super) enum Refused {
     Draining,
     #[error("all lines are busy")]
     Full,
+    /// The carrier's call is alive under this id: its voice webhook came twice.
+    #[error("the call is known already")]
+    Known(CallId),
+}
+
+/// What comes of a call that asks for another stream.
+pub(super) enum Resumption {
+    /// The token of its next one.
+    Stream(Secret),
+    /// It has had too many.
+    TooMany,
+    /// It is over or ending.
+    Over,
 }
 
 /// Figures for the health check and the metrics.
@@ -87,9 +100,12 @@ impl Registry {
         }
     }
 
-    /// Takes a call in, if there is room.
+    /// Takes a call in, if there is room and it is not here already.
     pub(super) fn admit(&self, id: CallId, live: Live) -> Result<(), Refused> {
         let _guard = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.find_by_sid(&live.call_sid) {
+            return Err(Refused::Known(known));
+        }
         if self.draining.load(Ordering::Acquire) {
             return Err(Refused::Draining);
         }
@@ -110,24 +126,24 @@ impl Registry {
         self.calls.contains_key(&id)
     }
 
-    /// Gives a call another token in the place of its last one. `None`: there is no such call.
+    /// Gives a call another token in the place of its last one. `None`: it is over or ending.
     pub(super) fn renew_token(&self, id: CallId) -> Option<Secret> {
-        let mut live = self.calls.get_mut(&id)?;
+        let mut live = self.calls.get_mut(&id).filter(|live| !live.ending)?;
         let (token, hash) = token::mint(Instant::now());
         live.token = hash;
         Some(token)
     }
 
-    /// Gives a call whose stream was lost another token. `None`: it is over or ending, or was given too many.
-    pub(super) fn resume(&self, id: CallId) -> Option<Secret> {
-        {
-            let mut live = self.calls.get_mut(&id)?;
-            if live.ending || live.resumes >= RESUMES {
-                return None;
-            }
-            live.resumes += 1;
+    /// Gives a call whose stream was lost another token, if it may go on.
+    pub(super) fn resume(&self, id: CallId) -> Resumption {
+        let Some(mut live) = self.calls.get_mut(&id).filter(|live| !live.ending) else { return Resumption::Over };
+        if live.resumes >= RESUMES {
+            return Resumption::TooMany;
         }
-        self.renew_token(id)
+        live.resumes += 1;
+        let (token, hash) = token::mint(Instant::now());
+        live.token = hash;
+        Resumption::Stream(token)
     }
 
     /// The way into a call for a media socket that shows this token.
@@ -147,8 +163,12 @@ impl Registry {
         }
     }
 
-    pub(super) fn commands(&self, id: CallId) -> Option<mpsc::Sender<CallCommand>> {
-        self.calls.get(&id).map(|live| live.commands.clone())
+    /// Ends a call, if it is this one of the carrier's calls.
+    pub(super) fn hang_up(&self, id: CallId, call_sid: &str, reason: EndReason) {
+        if let Some(live) = self.calls.get(&id).filter(|live| live.call_sid == call_sid) {
+            // A full queue is that of a call which has been told, and has not come to it yet.
+            let _ = live.commands.try_send(CallCommand::HangUp { reason });
+        }
     }
 
     pub(super) fn remove(&self, id: CallId) {
@@ -178,10 +198,13 @@ impl Registry {
         }
         tracing::warn!(calls = self.calls.len(), "the deadline has come: live calls are ended");
         let commands: Vec<_> = self.calls.iter().map(|live| live.commands.clone()).collect();
-        for command in commands {
-            let _ = command.try_send(CallCommand::HangUp { reason: EndReason::Drained });
-        }
+        let end = async {
+            for command in commands {
+                let _ = command.send(CallCommand::HangUp { reason: EndReason::Drained }).await;
+            }
+            self.tasks.wait().await;
+        };
         // Hanging up has a limit of its own; this one is for what hangs all the same.
-        let _ = tokio::time::timeout(Duration::from_secs(15), self.tasks.wait()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(15), end).await;
     }
 }

@@ -13,7 +13,6 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use trunkline_base::CallId;
 use trunkline_media::{
-    call::CallCommand,
     event::EndReason,
     telephony::twilio::{
         signature::{Body, Keys, SETTINGS_HEADER, SIGNATURE_HEADER, SignedRequest, verify},
@@ -21,7 +20,11 @@ use trunkline_media::{
     },
 };
 
-use super::{Calls, live::Ringing};
+use super::{
+    Calls,
+    live::Ringing,
+    registry::{Refused, Resumption},
+};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Kind {
@@ -49,12 +52,12 @@ pub(super) async fn twilio(
     let conversation = query.conversation.as_deref().and_then(|id| id.parse::<CallId>().ok());
     match (query.kind.as_deref(), conversation) {
         (Some("voice") | None, _) => voice(&calls, &fields),
-        (Some("resume"), Some(id)) => resume(&calls, id),
-        (Some("status"), Some(id)) => status(&calls, id, &fields).await,
+        (Some("resume"), Some(id)) => resume(&calls, id, &fields),
+        (Some("status"), _) => status(&calls, conversation, &fields),
         (Some("stream"), Some(id)) => stream(id, &fields),
         (Some(_), _) => (
             StatusCode::UNPROCESSABLE_ENTITY,
-            "kind must be voice, resume, status or stream; all but voice need a conversation",
+            "kind must be voice, resume, status or stream; resume and stream need a conversation",
         )
             .into_response(),
     }
@@ -84,9 +87,6 @@ fn voice(calls: &Calls, fields: &Fields) -> Response {
     let Some(call_sid) = field(fields, "CallSid").filter(|sid| !sid.is_empty()) else {
         return (StatusCode::UNPROCESSABLE_ENTITY, "CallSid is missing\n").into_response();
     };
-    if let Some(id) = calls.0.registry.find_by_sid(call_sid) {
-        return connect_again(calls, id);
-    }
     if !calls.0.composer.is_active() {
         return document(twiml::reject());
     }
@@ -96,6 +96,10 @@ fn voice(calls: &Calls, fields: &Fields) -> Response {
     ]);
     match calls.ring(Ringing { call_sid: call_sid.to_owned(), context }) {
         Ok((id, token)) => document(connect(calls, id, token.expose())),
+        Err(Refused::Known(id)) => match calls.0.registry.renew_token(id) {
+            Some(token) => document(connect(calls, id, token.expose())),
+            None => document(twiml::hang_up()),
+        },
         Err(refused) => {
             tracing::warn!(%refused, "call refused");
             metrics::counter!("trunkline_calls_total", "end_reason" => "overloaded").increment(1);
@@ -105,26 +109,27 @@ fn voice(calls: &Calls, fields: &Fields) -> Response {
 }
 
 /// The stream ended and the carrier asks what comes next: nothing if we meant it, another stream if we did not.
-fn resume(calls: &Calls, id: CallId) -> Response {
+fn resume(calls: &Calls, id: CallId, fields: &Fields) -> Response {
     match calls.0.registry.resume(id) {
-        Some(token) => document(connect(calls, id, token.expose())),
-        None => document(twiml::hang_up()),
+        Resumption::Stream(token) => document(connect(calls, id, token.expose())),
+        Resumption::TooMany => {
+            // No stream will come any more: the call need not wait for one.
+            calls.0.registry.hang_up(id, field(fields, "CallSid").unwrap_or_default(), EndReason::MediaLost);
+            document(twiml::hang_up())
+        }
+        Resumption::Over => document(twiml::hang_up()),
     }
 }
 
-fn connect_again(calls: &Calls, id: CallId) -> Response {
-    match calls.0.registry.renew_token(id) {
-        Some(token) => document(connect(calls, id, token.expose())),
-        None => document(twiml::hang_up()),
-    }
-}
-
-/// A terminal status ends a call whose socket may never tell. Others are only noted; repeats and stragglers change nothing.
-async fn status(calls: &Calls, id: CallId, fields: &Fields) -> Response {
+/// A terminal status ends a call whose socket may never tell. Others are only noted; repeats and stragglers change nothing. A number's
+/// own status callback, which is set at the carrier, names no conversation: then the carrier's call tells which it is.
+fn status(calls: &Calls, conversation: Option<CallId>, fields: &Fields) -> Response {
+    let registry = &calls.0.registry;
+    let call_sid = field(fields, "CallSid").unwrap_or_default();
     let terminal =
         matches!(field(fields, "CallStatus"), Some("completed" | "busy" | "no-answer" | "failed" | "canceled"));
-    if terminal && let Some(commands) = calls.0.registry.commands(id) {
-        let _ = commands.try_send(CallCommand::HangUp { reason: EndReason::CallerHangup });
+    if terminal && let Some(id) = conversation.or_else(|| registry.find_by_sid(call_sid)) {
+        registry.hang_up(id, call_sid, EndReason::CallerHangup);
     }
     StatusCode::NO_CONTENT.into_response()
 }
