@@ -26,6 +26,8 @@ use super::{Calls, socket::AxumSocket};
 
 /// How long a socket may take from its upgrade to its `start`.
 const START: Duration = Duration::from_secs(5);
+/// How long a socket that is refused may take to close.
+const CLOSE: Duration = Duration::from_secs(2);
 
 pub(super) async fn twilio(
     State(calls): State<Calls>,
@@ -103,6 +105,11 @@ async fn started(socket: &mut AxumSocket, codec: &mut TwilioCodec) -> Result<Sta
 async fn refuse(id: CallId, mut socket: AxumSocket, cause: &'static str) {
     tracing::warn!(call = %id, cause, "media socket refused");
     metrics::counter!("trunkline_media_refused_total", "cause" => cause).increment(1);
-    let close = SocketMessage::close(CLOSE_POLICY, cause);
-    let _ = tokio::time::timeout(START, socket.send(close)).await;
+    let closing = async {
+        // Read on until the peer has closed too: a socket that is dropped with audio unread is reset, and takes the close frame with it.
+        if socket.send(SocketMessage::close(CLOSE_POLICY, cause)).await.is_ok() {
+            while socket.next().await.is_some() {}
+        }
+    };
+    let _ = tokio::time::timeout(CLOSE, closing).await;
 }

@@ -130,7 +130,10 @@ impl Server {
     pub async fn stop(self, deadline: Duration) {
         self.calls.registry().drain(deadline).await;
         self.stop.cancel();
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.task).await;
+        let mut task = self.task;
+        if tokio::time::timeout(Duration::from_secs(5), &mut task).await.is_err() {
+            task.abort();
+        }
     }
 }
 
