@@ -1,0 +1,18 @@
+//! Whole calls over real sockets: the server in this process, the vendors' simulators and telephones around it, everything on
+//! loopback. The agent's voice is coded, so that what a caller heard can be read back; callers speak recordings.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+
+mod bad_frames;
+mod carrier;
+mod drain;
+mod hearing;
+mod interruptions;
+mod llm_fails;
+mod raw;
+mod reconnects;
+mod refusals;
+mod sockets;
+mod warmth;
+mod watch;
+mod webhooks;
+mod world;

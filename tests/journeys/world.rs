@@ -1,0 +1,264 @@
+//! A server, its vendors and its callers.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use trunkline::{
+    cli::Server,
+    config::{Settings, Vendors},
+};
+use trunkline_base::Secret;
+use trunkline_control::agents::config::AgentConfig;
+use trunkline_sim::{
+    deepgram::{DeepgramConfig, DeepgramSim},
+    elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
+    openai::{OpenAiConfig, OpenAiSim, Rule, Rules},
+    recogniser::Library,
+    twilio::{
+        Account, CallReport, InboundCall, OngoingCall, TwilioConfig, TwilioSim,
+        phone::{PhoneConfig, Speech, Step},
+    },
+};
+
+use crate::{hearing, watch::Watch};
+
+/// How long anything is waited for: far longer than it takes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+/// The carrier's account.
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
+/// Its token.
+pub(crate) const TOKEN: &str = "2f6a1e5d9c8b7a6f5e4d3c2b1a098765";
+/// Its number.
+pub(crate) const NUMBER: &str = "+15005550006";
+/// The vendors' key.
+pub(crate) const KEY: &str = "journey-key";
+/// What the agent says first.
+pub(crate) const GREETING: &str = "Hello there, this is the workshop. What can I do for you today?";
+/// What it answers to everything.
+pub(crate) const ANSWER: &str = "That is ten meters straight ahead of you.";
+
+/// A short moment, in milliseconds.
+pub(crate) const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// What a world is made of; a test changes what it is about.
+pub(crate) struct Scene {
+    pub(crate) agent: Value,
+    pub(crate) deepgram: DeepgramConfig,
+    pub(crate) openai: OpenAiConfig,
+    pub(crate) elevenlabs: ElevenLabsConfig,
+    pub(crate) twilio: TwilioConfig,
+    pub(crate) max_calls: usize,
+    /// The server's keys of Deepgram, OpenAI and ElevenLabs.
+    pub(crate) keys: [&'static str; 3],
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        let account = Account { sid: ACCOUNT.into(), auth_token: TOKEN.into(), numbers: vec![NUMBER.into()] };
+        Self {
+            agent: json!({
+                "name": "Workshop",
+                "voice_config": { "provider": "elevenlabs", "voice_id": "JBFqnCBsd6RMkjVDRZzb", "language": "en-US" },
+                "ai_config": { "provider": "openai", "model": "gpt-4o-mini", "instructions": "Answer briefly." },
+                "speech_config": { "provider": "deepgram", "model": "nova-3" },
+                "turn_config": { "eager": false },
+                "call_config": { "greeting": { "text": GREETING }, "recording": { "enabled": false } },
+                "tools": [{ "kind": "end_call", "name": "end_call", "description": "" }]
+            }),
+            deepgram: DeepgramConfig::new(KEY, library()),
+            openai: OpenAiConfig {
+                api_key: KEY.into(),
+                rules: Rules { rules: Vec::new(), default: Rule { reply: ANSWER.into(), ..Rule::default() } },
+                ttft: ms(50),
+                token_interval: ms(2),
+                ..OpenAiConfig::default()
+            },
+            elevenlabs: ElevenLabsConfig {
+                api_key: KEY.into(),
+                first_byte_delay: ms(50),
+                ..ElevenLabsConfig::default()
+            },
+            twilio: TwilioConfig::new(account),
+            max_calls: 100,
+            keys: [KEY; 3],
+        }
+    }
+}
+
+impl Scene {
+    /// Replaces a part of the agent, named by its JSON pointer; its parent must be there.
+    pub(crate) fn agent(mut self, pointer: &str, value: Value) -> Self {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        self.agent.pointer_mut(parent).unwrap()[name] = value;
+        self
+    }
+
+    /// The agent's first words.
+    pub(crate) fn greeting(self, text: &str) -> Self {
+        self.agent("/call_config/greeting/text", text.into())
+    }
+
+    /// What the model answers.
+    pub(crate) fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.openai.rules.rules = rules.into_iter().collect();
+        self
+    }
+
+    pub(crate) async fn start(self) -> World {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let deepgram = DeepgramSim::start(any, self.deepgram, None).await.unwrap();
+        let openai = OpenAiSim::start(any, self.openai, None).await.unwrap();
+        let elevenlabs = ElevenLabsSim::start(any, self.elevenlabs, None).await.unwrap();
+        let twilio = TwilioSim::start(any, self.twilio, None).await.unwrap();
+        let [deepgram_key, openai_key, elevenlabs_key] = self.keys.map(Secret::new);
+        let settings = Settings {
+            bind: any,
+            public_url: None,
+            data: std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id())),
+            max_calls: self.max_calls,
+            drain_seconds: 5,
+            record: false,
+            // The most that there is: these machines are busy with many calls at once.
+            lead_ms: 200,
+            extra_ca_file: None,
+            vendors: Vendors {
+                deepgram_api_key: deepgram_key,
+                deepgram_base_url: deepgram.http_url(),
+                openai_api_key: openai_key,
+                openai_base_url: openai.base_url(),
+                elevenlabs_api_key: elevenlabs_key,
+                elevenlabs_base_url: elevenlabs.server().http_url(),
+                twilio_account_sid: ACCOUNT.into(),
+                twilio_auth_token: Secret::new(TOKEN),
+                twilio_base_url: twilio.http_url(),
+            },
+        };
+        let agent = AgentConfig::from_json(&self.agent.to_string()).unwrap();
+        let watch = Arc::new(Watch::default());
+        let server = Server::start(agent, settings, Some(watch.clone())).await.unwrap();
+        let url = server.public_url().to_owned();
+        let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
+        World { deepgram, openai, elevenlabs, twilio, url, server, watch, http }
+    }
+}
+
+/// Everything that runs.
+pub(crate) struct World {
+    pub(crate) deepgram: DeepgramSim,
+    pub(crate) openai: OpenAiSim,
+    pub(crate) elevenlabs: ElevenLabsSim,
+    pub(crate) twilio: TwilioSim,
+    pub(crate) url: String,
+    pub(crate) server: Server,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) http: reqwest::Client,
+}
+
+impl World {
+    /// Somebody calls.
+    pub(crate) fn ring(&self, steps: impl IntoIterator<Item = Step>) -> OngoingCall {
+        ring(&self.twilio, &self.url, steps)
+    }
+
+    /// Somebody calls, and all of it is told at the end.
+    pub(crate) async fn call(&self, steps: impl IntoIterator<Item = Step>) -> CallReport {
+        report(self.ring(steps)).await
+    }
+
+    /// A call like any other that goes on while something happens to others.
+    pub(crate) fn neighbour(&self) -> Neighbour {
+        let quiet = Step::WaitForAgentToFinish { quiet: ms(700) };
+        let ask = || [Step::Say(clip("goforward")), quiet.clone()];
+        let steps = [Step::WaitForAgentToSpeak, quiet.clone()].into_iter().chain(ask()).chain(ask());
+        Neighbour(self.ring(steps.chain([Step::HangUp])))
+    }
+
+    /// Waits until every call is forgotten and no vendor's socket is open.
+    pub(crate) async fn settled(&self) {
+        let settling = async {
+            loop {
+                let live = self.server.calls().registry().gauges().live;
+                if live == 0 && self.deepgram.connections() == 0 && self.elevenlabs.connections() == 0 {
+                    return;
+                }
+                tokio::time::sleep(ms(20)).await;
+            }
+        };
+        let done = tokio::time::timeout(LIMIT, settling).await;
+        assert!(
+            done.is_ok(),
+            "still there: {:?}, Deepgram {}, ElevenLabs {}",
+            self.server.calls().registry().gauges(),
+            self.deepgram.connections(),
+            self.elevenlabs.connections()
+        );
+    }
+}
+
+/// Somebody calls a server.
+pub(crate) fn ring(twilio: &TwilioSim, url: &str, steps: impl IntoIterator<Item = Step>) -> OngoingCall {
+    let call = InboundCall {
+        from: "+14155550100".into(),
+        to: NUMBER.into(),
+        voice_url: format!("{url}/webhooks/twilio?kind=voice"),
+        phone: PhoneConfig { steps: steps.into_iter().collect(), ..PhoneConfig::default() },
+        ..InboundCall::default()
+    };
+    twilio.ring(call).unwrap()
+}
+
+/// All that a call has to tell, once it is over.
+pub(crate) async fn report(call: OngoingCall) -> CallReport {
+    tokio::time::timeout(ms(120_000), call.report()).await.expect("the call comes to its end").unwrap()
+}
+
+/// The conversation's id of a call, which its stream's address tells.
+pub(crate) fn id_of(report: &CallReport) -> String {
+    report.streams[0].url.rsplit('/').next().unwrap().to_owned()
+}
+
+/// A call whose owner must not notice what happens to others.
+pub(crate) struct Neighbour(OngoingCall);
+
+impl Neighbour {
+    /// Waits for its end: greeting and answers were heard whole, and without a gap.
+    pub(crate) async fn missed_nothing(self, world: &World) {
+        let report = report(self.0).await;
+        assert_eq!(report.errors, [], "the carrier's log");
+        let stream = &report.streams[0];
+        hearing::assert_heard(stream, &[GREETING, ANSWER, ANSWER]);
+        let summary = world.watch.summary(&id_of(&report)).await;
+        assert_eq!((summary.bad_messages, stream.invalid_count), (0, 0));
+        // Where this machine stood still, nobody could have sent in time.
+        if stream.worst_lateness < ms(100) && summary.max_lateness < ms(100) {
+            assert_eq!((summary.underruns, stream.playback.underruns(ms(400))), (0, 0));
+        }
+    }
+}
+
+/// The recordings.
+fn library() -> Arc<Library> {
+    static LIBRARY: OnceLock<Arc<Library>> = OnceLock::new();
+    let load = || {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/audio");
+        Arc::new(Library::load(folder).unwrap())
+    };
+    LIBRARY.get_or_init(load).clone()
+}
+
+/// A recording, as a caller says it.
+pub(crate) fn clip(name: &str) -> Speech {
+    Speech::new(library().get(name).unwrap().samples())
+}
+
+/// The words of a recording.
+pub(crate) fn transcript(name: &str) -> String {
+    library().get(name).unwrap().transcript().to_owned()
+}
