@@ -113,9 +113,10 @@ async fn a_stream_that_is_lost_for_the_fourth_time_ends_the_call() {
         steps.extend([Step::Silence(ms(400)), Step::Drop]);
     }
     let report = world.call(steps).await;
-    assert_eq!((report.streams.len(), report.documents.len()), (4, 5));
-    assert!(last_document_hangs_up(&report));
-    assert_eq!(report.status, CallStatus::Completed);
+    assert_eq!((report.streams.len(), report.status), (4, CallStatus::Completed));
+    // The document that hangs up and the request that does the same are on their way at once: either may be the first.
+    let told_off = report.requests.iter().any(|request| request.field("Status") == Some("completed"));
+    assert!(last_document_hangs_up(&report) || told_off);
     let told = world.watch.ended(&id_of(&report)).await;
     assert_eq!(told.ended(), [EndReason::MediaLost]);
     // It did not wait for a stream that cannot come.

@@ -5,19 +5,16 @@ use std::time::Duration;
 use trunkline_sim::{
     audio::{TELEPHONE_RATE, mulaw_decode},
     twilio::phone::PhoneReport,
-    voice::{CodedVoice, normalise},
+    voice::{CodedVoice, DecodedChar, normalise},
 };
 
 /// Silence, in samples, that parts one reply from the next: 200 ms.
 const PAUSE: usize = 1600;
 
-/// The characters in µ-law sound.
+/// The characters in µ-law sound; where one reply ends and another begins there is a space.
 pub(crate) fn read(mulaw: &[u8]) -> String {
-    let samples: Vec<i16> = mulaw.iter().map(|&byte| mulaw_decode(byte)).collect();
-    let mut text = String::new();
-    let mut end = 0;
-    for found in CodedVoice::default().decode(&samples, TELEPHONE_RATE) {
-        // One reply may end without a space and the next begin with a word.
+    let (mut text, mut end) = (String::new(), 0);
+    for found in decode(mulaw) {
         if !text.is_empty() && found.start > end + PAUSE {
             text.push(' ');
         }
@@ -27,16 +24,21 @@ pub(crate) fn read(mulaw: &[u8]) -> String {
     text
 }
 
+fn decode(mulaw: &[u8]) -> Vec<DecodedChar> {
+    let samples: Vec<i16> = mulaw.iter().map(|&byte| mulaw_decode(byte)).collect();
+    CodedVoice::default().decode(&samples, TELEPHONE_RATE)
+}
+
 /// What was heard on a stream.
 pub(crate) fn heard(stream: &PhoneReport) -> String {
     read(&stream.playback.heard)
 }
 
-/// What was heard between two times of a stream.
+/// What was heard between two times of a stream, as if the agent had not paused.
 pub(crate) fn heard_between(stream: &PhoneReport, from: Duration, to: Duration) -> String {
     let at = |time: Duration| (time.as_micros() / 125) as usize;
     let end = at(to).min(stream.playback.heard.len());
-    read(&stream.playback.heard[at(from).min(end)..end])
+    decode(&stream.playback.heard[at(from).min(end)..end]).iter().map(|found| found.ch).collect()
 }
 
 /// A text's words as they are spoken.
