@@ -120,9 +120,12 @@ mod tests {
         let stages = |waterfall: &Waterfall| -> Vec<_> {
             waterfall.stages.iter().map(|s| (s.name, s.from.as_millis(), s.to.as_millis())).collect()
         };
-        assert_eq!(stages(&waterfall), [("endpoint_delay", 0, 300), ("ttft", 120, 320), ("ttfb", 360, 460), ("playout", 460, 480)]);
+        assert_eq!(
+            stages(&waterfall),
+            [("endpoint_delay", 0, 300), ("ttft", 160, 360), ("ttfb", 360, 460), ("playout", 460, 480)]
+        );
         let lines = waterfall.lines();
-        assert_eq!(lines[1], format!("{:>14}   200 ms  {}{}", "ttft", " ".repeat(6), "█".repeat(10)));
+        assert_eq!(lines[1], format!("{:>14}   200 ms  {}{}", "ttft", " ".repeat(8), "█".repeat(10)));
         assert!(lines[4].contains("480 ms") && lines[4].contains("guess"));
         assert_eq!(stages(&Waterfall::new(&patient, Some(ms(102))))[1], ("ttft", 102, 302));
     }
