@@ -11,10 +11,13 @@ const MUTATIONS: usize = 400;
 
 fn corpus(vendor: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/wire").join(vendor);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the corpus is in the tree")
+        .map(|entry| entry.expect("its entries can be read").path())
+        .collect();
     files.sort();
     assert!(!files.is_empty(), "{vendor} has a corpus");
-    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+    files.iter().map(|file| std::fs::read(file).expect("its files can be read")).collect()
 }
 
 fn fuzz(vendor: &str, body: fn(&[u8])) {

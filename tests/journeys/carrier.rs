@@ -137,7 +137,7 @@ async fn a_caller_who_hangs_up_in_mid_reply_leaves_what_was_heard() {
         assert_eq!(told.ended(), [EndReason::CallerHangup]);
         let [reply] = told.replies().try_into().unwrap();
         assert!(reply.interrupted && reply.generated == GREETING);
-        assert_eq!(told.said(Speaker::Agent), [reply.heard.clone()]);
+        assert_eq!(told.said(Speaker::Agent), std::slice::from_ref(&reply.heard));
         let (reached, strays) = follow(&heard_between(stream, Duration::ZERO, stream.duration), GREETING);
         assert!(strays <= 1, "{:?}", heard(stream));
         let (engine, phone) = (words(&reply.heard).len(), whole_words(GREETING, reached));
