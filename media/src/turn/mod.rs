@@ -25,6 +25,9 @@ mod interruption;
 mod io;
 mod playout;
 mod reply;
+mod speaking;
+mod stopping;
+mod thinking;
 mod timers;
 
 use std::collections::VecDeque;
