@@ -25,8 +25,10 @@ use self::{builder::Builder, errors::Errors};
 #[allow(unused_imports, reason = "not every test that shares this makes noise")]
 pub(crate) use self::{
     phone::{Phone, Sent},
-    speech::{crackle, voice},
+    speech::voice,
 };
+#[allow(unused_imports, reason = "each program that shares this module uses a part of it")]
+pub(crate) use self::speech::crackle;
 
 /// How long the recogniser takes from the end of speech to its transcript.
 pub(crate) const STT_DELAY: Duration = Duration::from_millis(300);
