@@ -21,14 +21,14 @@ use trunkline_media::{
     time::MediaTime,
 };
 
+#[allow(unused_imports, reason = "each program that shares this module uses a part of it")]
+pub(crate) use self::speech::crackle;
 use self::{builder::Builder, errors::Errors};
 #[allow(unused_imports, reason = "not every test that shares this makes noise")]
 pub(crate) use self::{
     phone::{Phone, Sent},
     speech::voice,
 };
-#[allow(unused_imports, reason = "each program that shares this module uses a part of it")]
-pub(crate) use self::speech::crackle;
 
 /// How long the recogniser takes from the end of speech to its transcript.
 pub(crate) const STT_DELAY: Duration = Duration::from_millis(300);
