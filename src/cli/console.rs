@@ -44,10 +44,7 @@ impl Console {
 
     /// All that was written, if it is kept.
     pub fn kept(&self) -> String {
-        self.kept
-            .as_ref()
-            .map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).clone())
-            .unwrap_or_default()
+        self.kept.as_ref().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
     }
 
     /// Writes a line.

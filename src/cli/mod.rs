@@ -5,6 +5,12 @@ mod audio;
 #[cfg(feature = "sim")]
 mod bench;
 #[cfg(feature = "sim")]
+pub mod call;
+#[cfg(feature = "sim")]
+pub mod console;
+#[cfg(feature = "sim")]
+pub mod demo;
+#[cfg(feature = "sim")]
 mod fixtures;
 mod serve;
 #[cfg(feature = "sim")]

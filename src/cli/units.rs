@@ -12,7 +12,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "m" => 60.0,
         _ => return Err(format!("{text:?} is no length of time: write it as 300ms, 2s or 1.5s")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("{text:?} is no length of time: its number cannot be read"))?;
+    let number: f64 =
+        number.parse().map_err(|_| format!("{text:?} is no length of time: its number cannot be read"))?;
     Duration::try_from_secs_f64(number * scale).map_err(|_| format!("{text:?} is too long"))
 }
 

@@ -79,8 +79,7 @@ pub enum ScriptError {
 impl CallerScript {
     /// Reads a script from its file.
     pub fn load(path: &Path) -> Result<Self, ScriptError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|cause| ScriptError::File { path: path.to_owned(), cause })?;
+        let text = std::fs::read_to_string(path).map_err(|cause| ScriptError::File { path: path.to_owned(), cause })?;
         serde_json::from_str(&text).map_err(|cause| ScriptError::Json { path: path.to_owned(), cause })
     }
 
@@ -143,12 +142,10 @@ mod tests {
         assert!(matches!(&steps[1], Step::Say(speech) if speech.duration() > ms(2700)));
         assert_eq!(steps[2], Step::Silence(ms(40)));
         assert!(matches!(&steps[3], Step::SayWhen { speaking_for, .. } if *speaking_for == ms(1200)));
-        assert_eq!(steps[4..], [
-            Step::Dtmf("12#".into()),
-            Step::Drop,
-            Step::WaitForEnd { timeout: ms(5000) },
-            Step::HangUp
-        ]);
+        assert_eq!(
+            steps[4..],
+            [Step::Dtmf("12#".into()), Step::Drop, Step::WaitForEnd { timeout: ms(5000) }, Step::HangUp]
+        );
     }
 
     #[test]

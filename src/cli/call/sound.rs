@@ -73,7 +73,8 @@ impl Sounds {
             return Ok(clip.samples);
         }
         let from = RATES.into_iter().find(|rate| rate.hz() == clip.rate);
-        let mut resampler = Resampler::new(from.ok_or(SoundError::Rate { path, rate: clip.rate })?, SampleRate::HZ_8000);
+        let mut resampler =
+            Resampler::new(from.ok_or(SoundError::Rate { path, rate: clip.rate })?, SampleRate::HZ_8000);
         let mut samples = Vec::new();
         resampler.process(&clip.samples, &mut samples);
         resampler.flush(&mut samples);

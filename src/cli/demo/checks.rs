@@ -68,7 +68,9 @@ impl Checks {
             let held = answer.is_some_and(|answer| same_words(answer, &request.answer));
             let latency = caller.get(number).and_then(|turn| turn.latency);
             let detail = match (held, answer) {
-                (true, _) => latency.map_or_else(String::new, |l| format!("after {} ms", l.response_latency.as_millis())),
+                (true, _) => {
+                    latency.map_or_else(String::new, |l| format!("after {} ms", l.response_latency.as_millis()))
+                }
                 (false, None) => "no answer".to_owned(),
                 (false, Some(answer)) => format!("answered: {answer}"),
             };
@@ -122,14 +124,18 @@ impl Checks {
         let requests = evidence.phone.as_ref().map_or(&[][..], |phone| &phone.requests);
         let hang_up = requests.iter().find(|request| request.field("Status") == Some("completed"));
         let after = played.zip(hang_up).and_then(|(played, hang_up)| hang_up.at.checked_duration_since(played));
-        let detail = after.map_or_else(|| "not heard to its end".into(), |after| format!("{} ms before the hang-up", after.as_millis()));
+        let detail = after.map_or_else(
+            || "not heard to its end".into(),
+            |after| format!("{} ms before the hang-up", after.as_millis()),
+        );
         self.push("the goodbye is heard to its end", whole && after.is_some(), detail);
         let ended = evidence.summary.as_ref().and_then(|summary| summary.reason);
         let status = hang_up.map_or("no request".into(), |request| format!("status {}", request.status));
         let held = hang_up.is_some_and(|request| request.status == 200) && ended == Some(EndReason::AgentHangup);
         self.push("the agent hangs up through the carrier's REST API", held, status);
         let carrier = evidence.phone.as_ref().map(|phone| phone.status);
-        let held = carrier == Some(CallStatus::Completed) && evidence.journal.conversation().status == Status::Completed;
+        let held =
+            carrier == Some(CallStatus::Completed) && evidence.journal.conversation().status == Status::Completed;
         let detail = carrier.map_or("no report", CallStatus::as_str);
         self.push("the call is completed", held, detail);
     }
@@ -153,7 +159,8 @@ impl Checks {
         let invalid = stream.map_or(0, |stream| stream.invalid_count);
         let warnings = stream.map_or(0, |stream| stream.warnings.len());
         let errors = evidence.phone.as_ref().map_or(0, |phone| phone.errors.len());
-        let detail = format!("{bad} bad messages in, {invalid} out, {} entries in the carrier's error log", warnings + errors);
+        let detail =
+            format!("{bad} bad messages in, {invalid} out, {} entries in the carrier's error log", warnings + errors);
         self.push("both ends understand each other", bad + invalid + (warnings + errors) as u64 == 0, detail);
         let (held, detail) = recorded(evidence);
         self.push("the recording has both sides of the call", held, detail);
@@ -176,7 +183,8 @@ fn recorded(evidence: &Evidence) -> (bool, String) {
         && close(caller, sound(&decoded(&stream.said)))
         && close(agent, sound(&decoded(&stream.playback.heard)));
     let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
-    let detail = format!("{} long, caller {}, agent {}", seconds(recording.duration()), seconds(caller), seconds(agent));
+    let detail =
+        format!("{} long, caller {}, agent {}", seconds(recording.duration()), seconds(caller), seconds(agent));
     (held, detail)
 }
 

@@ -42,7 +42,10 @@ impl Conversation {
                 self.note(at, "the caller talks over the agent: it stops");
             }
             CallEventKind::FalseInterruption { paused_for, .. } => {
-                self.note(at, &format!("the agent had paused for {} ms for nothing, and goes on", paused_for.as_millis()));
+                self.note(
+                    at,
+                    &format!("the agent had paused for {} ms for nothing, and goes on", paused_for.as_millis()),
+                );
             }
             CallEventKind::ReplyEnded { generated, heard, interrupted: true, .. } => {
                 self.cut = Some((generated.expose().clone(), heard.text.expose().clone()));

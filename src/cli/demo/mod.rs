@@ -26,7 +26,11 @@ pub use checks::Check;
 pub use evidence::Evidence;
 pub use files::{FilesError, Output};
 
-use self::{conversation::Conversation, scenario::Scenario, watch::{Seen, Watch}};
+use self::{
+    conversation::Conversation,
+    scenario::Scenario,
+    watch::{Seen, Watch},
+};
 use super::{
     Failure, ServeError, Server,
     call::{ScriptError, SoundError, Sounds},
@@ -84,11 +88,7 @@ impl Demo {
         let console = Console::stdout();
         let done = run(self.out, self.voice, console.clone()).await?;
         let missed = done.checks.iter().filter(|check| !check.held).count();
-        if missed == 0 {
-            Ok(())
-        } else {
-            Err(format!("{missed} of {} checks did not hold", done.checks.len()).into())
-        }
+        if missed == 0 { Ok(()) } else { Err(format!("{missed} of {} checks did not hold", done.checks.len()).into()) }
     }
 }
 
@@ -197,7 +197,12 @@ pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Re
     console.line("");
     for check in &checks {
         let (mark, style) = if check.held { ("✓", Style::Good) } else { ("✗", Style::Bad) };
-        console.line(format!("  {} {:<54} {}", console.paint(style, mark), check.what, console.paint(Style::Dim, &check.detail)));
+        console.line(format!(
+            "  {} {:<54} {}",
+            console.paint(style, mark),
+            check.what,
+            console.paint(Style::Dim, &check.detail)
+        ));
     }
     console.line("");
     for (what, path) in output.files() {

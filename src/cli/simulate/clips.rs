@@ -32,8 +32,7 @@ const FILES: &[(&str, &[u8])] = embed![
 pub(crate) fn library() -> Result<Arc<Library>, LibraryError> {
     let mut clips = Vec::with_capacity(FILES.len());
     for (file, wav) in FILES {
-        let clip =
-            parse_wav(wav).map_err(|source| LibraryError::Recording { file: (*file).to_owned(), source })?;
+        let clip = parse_wav(wav).map_err(|source| LibraryError::Recording { file: (*file).to_owned(), source })?;
         clips.push((*file, transcript(file).unwrap_or_default(), clip));
     }
     Ok(Arc::new(Library::from_clips(clips)?))

@@ -111,7 +111,12 @@ impl Simulate {
                 Some(path)
             }
         };
-        console.line(console.paint(Style::Dim, "# Four simulated vendors are listening. For the shell that runs `trunkline serve`:"));
+        console.line(
+            console.paint(
+                Style::Dim,
+                "# Four simulated vendors are listening. For the shell that runs `trunkline serve`:",
+            ),
+        );
         for (name, value) in sims.environment() {
             console.line(format!("export {name}={value}"));
         }

@@ -130,8 +130,7 @@ impl Simulators {
             seed: delays.seed,
             ..OpenAiConfig::default()
         };
-        let account =
-            Account { sid: ACCOUNT_SID.into(), auth_token: AUTH_TOKEN.into(), numbers: vec![NUMBER.into()] };
+        let account = Account { sid: ACCOUNT_SID.into(), auth_token: AUTH_TOKEN.into(), numbers: vec![NUMBER.into()] };
         let twilio = TwilioConfig { script: faults.script(Vendor::Twilio), ..TwilioConfig::new(account) };
         let keys = Keys { openai: openai.api_key.clone(), elevenlabs: elevenlabs.api_key.clone() };
         let [at_deepgram, at_elevenlabs, at_openai, at_twilio] = addresses;
