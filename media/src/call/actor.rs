@@ -179,7 +179,8 @@ impl<S: MediaSocket> Call<S> {
             self.machine.handle_timeout(now);
             if self.reattach_by.is_some_and(|by| by <= now) {
                 self.reattach_by = None;
-                self.close(now, EndReason::MediaLost).await;
+                // The caller may be on the line still, which only the carrier can end.
+                self.machine.handle_input(now, Input::HangUp { reason: EndReason::MediaLost });
             }
         }
     }

@@ -80,6 +80,11 @@ async fn a_socket_that_does_not_come_back_is_media_lost() {
     let since = world.now();
     let summary = world.until_ended().await;
     assert_eq!(summary.reason, Some(EndReason::MediaLost));
+    assert_eq!(
+        world.carrier.hang_ups(),
+        [EndReason::MediaLost],
+        "a caller who is on the line still does not pay for silence"
+    );
     let waited = world.now().saturating_since(since);
     assert!(waited > ms(19_000) && waited < ms(21_000), "{waited:?}");
     assert_eq!(world.replies()[0].heard, world.words_in(STORY, world.samples_heard(1)), "what was heard is known");
