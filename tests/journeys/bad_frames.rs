@@ -6,8 +6,9 @@ use tokio_tungstenite::tungstenite::Message;
 use trunkline_media::event::EndReason;
 
 use crate::{
+    hearing::SYMBOL_BYTES,
     raw::{RawCall, RawSocket},
-    world::{GREETING, Scene},
+    world::{GREETING, Scene, World},
 };
 
 /// One of each kind.
@@ -33,10 +34,19 @@ fn nonsense(socket: &mut RawSocket) -> Vec<Message> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_frames_are_counted_and_ignored_and_the_caller_hears_every_byte() {
+async fn nonsense_on_a_media_socket_is_borne_up_to_a_limit_and_nobody_else_notices() {
     let world = Scene::default().start().await;
     let neighbour = world.neighbour();
-    let call = RawCall::ring(&world, "CA0001").await;
+    tokio::join!(
+        bad_frames_are_counted_and_ignored_and_the_caller_hears_every_byte(&world),
+        too_much_text_or_too_many_bad_messages_close_the_socket_with_1008_and_the_call_waits_for_another(&world),
+    );
+    neighbour.missed_nothing(&world).await;
+    world.settled().await;
+}
+
+async fn bad_frames_are_counted_and_ignored_and_the_caller_hears_every_byte(world: &World) {
+    let call = RawCall::ring(world, "CA0001").await;
     let mut socket = call.stream().await;
     let mut sent = 0;
     for _ in 0..5 {
@@ -54,15 +64,12 @@ async fn bad_frames_are_counted_and_ignored_and_the_caller_hears_every_byte() {
     socket.stop(&call.sid).await;
     let summary = world.watch.summary(&call.id).await;
     assert_eq!((summary.reason, summary.bad_messages), (Some(EndReason::CallerHangup), sent));
-    neighbour.missed_nothing(&world).await;
-    world.settled().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn too_much_text_or_too_many_bad_messages_close_the_socket_with_1008_and_the_call_waits_for_another() {
-    let world = Scene::default().start().await;
-    let neighbour = world.neighbour();
-    let calls = [RawCall::ring(&world, "CA0001").await, RawCall::ring(&world, "CA0002").await];
+async fn too_much_text_or_too_many_bad_messages_close_the_socket_with_1008_and_the_call_waits_for_another(
+    world: &World,
+) {
+    let calls = [RawCall::ring(world, "CA0002").await, RawCall::ring(world, "CA0003").await];
 
     let mut large = calls[0].stream().await;
     large.listen(|socket| !socket.audio.is_empty()).await;
@@ -83,11 +90,9 @@ async fn too_much_text_or_too_many_bad_messages_close_the_socket_with_1008_and_t
     for (call, first) in calls.iter().zip([large, many]) {
         let mut again = call.stream().await;
         // What was not heard is said again; what was sent ahead is said on.
-        again.listen(|socket| first.audio.len() + socket.audio.len() >= GREETING.len() * 400).await;
+        again.listen(|socket| first.audio.len() + socket.audio.len() >= GREETING.len() * SYMBOL_BYTES).await;
         again.stop(&call.sid).await;
         let summary = world.watch.summary(&call.id).await;
         assert_eq!((summary.reason, summary.reattached), (Some(EndReason::CallerHangup), 1));
     }
-    neighbour.missed_nothing(&world).await;
-    world.settled().await;
 }

@@ -42,8 +42,15 @@ fn farewell() -> Scene {
     Scene::default().greeting("Hello.").rules([Rule::call("ten of clubs", "end_call", json!({ "farewell": FAREWELL }))])
 }
 
-/// Queued audio that was sent is not audio that was heard: a goodbye ends when its last mark comes back.
 #[tokio::test(flavor = "multi_thread")]
+async fn the_goodbye_is_heard_to_its_end_whether_the_carrier_can_be_told_or_not() {
+    tokio::join!(
+        the_goodbye_is_heard_to_its_end_then_the_carrier_is_told_and_then_the_socket_closes(),
+        a_carrier_that_cannot_be_told_is_told_by_its_next_document(),
+    );
+}
+
+/// Queued audio that was sent is not audio that was heard: a goodbye ends when its last mark comes back.
 async fn the_goodbye_is_heard_to_its_end_then_the_carrier_is_told_and_then_the_socket_closes() {
     let world = farewell().start().await;
     let report = goodbye(&world).await;
@@ -64,7 +71,6 @@ async fn the_goodbye_is_heard_to_its_end_then_the_carrier_is_told_and_then_the_s
 }
 
 /// Closing a socket does not end a call. Where the carrier cannot be told, its next document says so.
-#[tokio::test(flavor = "multi_thread")]
 async fn a_carrier_that_cannot_be_told_is_told_by_its_next_document() {
     let mut scene = farewell();
     scene.twilio.script = Script::new(vec![Some(Fault::Refuse { status: 500, retry_after: None }); 20]);

@@ -30,7 +30,7 @@ async fn up(world: &World, calls: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_drains_takes_no_call_lets_calls_end_and_ends_the_rest_at_the_deadline() {
     let world = Scene::default().start().await;
-    let finish = || Step::WaitForAgentToFinish { quiet: ms(700) };
+    let finish = || Step::WaitForAgentToFinish { quiet: ms(500) };
     let short = world.ring([Step::WaitForAgentToSpeak, Step::Silence(ms(1000)), Step::HangUp]);
     let whole = world.ring([finish(), Step::Say(clip("cards_001")), finish(), Step::HangUp]);
     let endless = world.ring([Step::WaitForEnd { timeout: ms(60_000) }]);
@@ -38,7 +38,7 @@ async fn a_server_that_drains_takes_no_call_lets_calls_end_and_ends_the_rest_at_
     up(&world, 4).await;
     let World { server, twilio, url, watch, http, deepgram, elevenlabs, openai } = world;
     let begun = Instant::now();
-    let deadline = ms(9000);
+    let deadline = ms(7500);
     let stopping = tokio::spawn(server.stop(deadline));
     // From now on it says so, and takes no call.
     let unhealthy = async { while http.get(format!("{url}/health")).send().await.unwrap().status() != 503 {} };
@@ -57,7 +57,13 @@ async fn a_server_that_drains_takes_no_call_lets_calls_end_and_ends_the_rest_at_
     }
     tokio::time::timeout(ms(10_000), stopping).await.expect("it stops").unwrap();
     assert!(http.get(format!("{url}/health")).send().await.is_err(), "nobody listens any more");
-    assert_eq!((deepgram.connections(), elevenlabs.connections(), openai.running()), (0, 0, 0));
+    // The vendors learn of the last closes a moment after the server is done with them.
+    let closed = async {
+        while (deepgram.connections(), elevenlabs.connections(), openai.running()) != (0, 0, 0) {
+            tokio::time::sleep(ms(5)).await;
+        }
+    };
+    tokio::time::timeout(crate::world::LIMIT, closed).await.expect("no vendor's socket stays open");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,20 +99,20 @@ async fn calls_above_the_most_are_rejected_and_a_place_that_is_free_is_given_aga
     world.settled().await;
 }
 
-/// Tasks and sockets are back to where they were when as many calls again have come and gone.
+/// Sockets are gone when the calls are, and more calls do not make more tasks.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_leave_nothing_behind() {
     const CALLS: usize = 12;
-    let world = Scene::default().start().await;
-    let finish = || Step::WaitForAgentToFinish { quiet: ms(500) };
+    let world = Scene::default().greeting("Hello, is there anybody?").start().await;
+    let finish = || Step::WaitForAgentToFinish { quiet: ms(400) };
     let endings = [
         vec![finish(), Step::Say(clip("cards_001")), finish(), Step::HangUp],
         vec![Step::WaitForAgentToSpeak, Step::Silence(ms(300)), Step::HangUp],
         vec![Step::WaitForAgentToSpeak, Step::Silence(ms(300)), Step::Drop, Step::Silence(ms(300)), Step::HangUp],
-        vec![Step::SayWhen { speaking_for: ms(500), speech: clip("goforward") }, Step::Silence(ms(1500)), Step::HangUp],
+        vec![Step::SayWhen { speaking_for: ms(300), speech: clip("cards_001") }, Step::Silence(ms(1000)), Step::HangUp],
     ];
-    let mut tasks = Vec::new();
-    for _ in 0..3 {
+    let mut tasks: Vec<usize> = Vec::new();
+    for _ in 0..8 {
         let mut calls = JoinSet::new();
         for n in 0..CALLS {
             calls.spawn(report(world.ring(endings[n % endings.len()].clone())));
@@ -116,14 +122,23 @@ async fn calls_leave_nothing_behind() {
         }
         world.settled().await;
         assert_eq!((world.elevenlabs.contexts(), world.openai.running()), (0, 0));
-        // What is winding down still counts: the least within a moment is what stays.
-        let mut least = usize::MAX;
-        for _ in 0..40 {
-            tokio::time::sleep(ms(10)).await;
-            least = least.min(Handle::current().metrics().num_alive_tasks());
+        let before = tasks.last().copied().unwrap_or(0);
+        tasks.push(least_tasks().await);
+        // HTTP connections are kept for later, up to as many as were ever needed at once: there comes a round that adds none. If every
+        // call left a task, none would come.
+        if tasks[tasks.len() - 1] <= before {
+            return;
         }
-        tasks.push(least);
     }
-    // HTTP connections that are kept for later vary by a few; one task a call would be twelve.
-    assert!(tasks[2] < tasks[0].max(tasks[1]) + CALLS / 2, "tasks alive after each round: {tasks:?}");
+    panic!("tasks alive after each round: {tasks:?}");
+}
+
+/// Tasks that are alive; those that are winding down are not counted.
+async fn least_tasks() -> usize {
+    let mut least = usize::MAX;
+    for _ in 0..40 {
+        tokio::time::sleep(ms(10)).await;
+        least = least.min(Handle::current().metrics().num_alive_tasks());
+    }
+    least
 }

@@ -8,6 +8,16 @@ use trunkline_sim::{
     voice::{CodedVoice, DecodedChar, normalise},
 };
 
+/// How long the agent takes for a character: the least that can be read after G.711, for every second is waited for.
+const SYMBOL: Duration = Duration::from_millis(40);
+/// Bytes of µ-law to a character.
+pub(crate) const SYMBOL_BYTES: usize = 320;
+
+/// The agent's voice.
+pub(crate) fn voice() -> CodedVoice {
+    CodedVoice::new(SYMBOL)
+}
+
 /// Silence, in samples, that parts one reply from the next: 200 ms.
 const PAUSE: usize = 1600;
 
@@ -26,7 +36,7 @@ pub(crate) fn read(mulaw: &[u8]) -> String {
 
 fn decode(mulaw: &[u8]) -> Vec<DecodedChar> {
     let samples: Vec<i16> = mulaw.iter().map(|&byte| mulaw_decode(byte)).collect();
-    CodedVoice::default().decode(&samples, TELEPHONE_RATE)
+    voice().decode(&samples, TELEPHONE_RATE)
 }
 
 /// What was heard on a stream.

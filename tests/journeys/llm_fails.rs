@@ -25,7 +25,7 @@ async fn world(first: Fault, attempts: usize) -> World {
 }
 
 async fn fails_over(world: &World) {
-    let finish = || Step::WaitForAgentToFinish { quiet: ms(1200) };
+    let finish = || Step::WaitForAgentToFinish { quiet: ms(1000) };
     let ask = || Step::Say(clip("cards_001"));
     let steps = [Step::WaitForAgentToSpeak, finish(), ask(), finish(), ask(), finish(), Step::HangUp];
     let report = world.call(steps).await;

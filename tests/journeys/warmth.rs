@@ -16,7 +16,7 @@ const VOICE_DELAY: Duration = ms(300);
 async fn sockets_that_were_opened_while_it_rang_make_the_greeting_prompt() {
     let mut scene = Scene::default();
     scene.elevenlabs.first_byte_delay = VOICE_DELAY;
-    scene.deepgram.idle_timeout = ms(6000);
+    scene.deepgram.idle_timeout = ms(5000);
     let world = scene.start().await;
     let call = RawCall::ring(&world, "CA0001").await;
     let opened = world.deepgram.wait_for(LIMIT, |event| matches!(event.kind, SimEventKind::Opened { .. })).await;
@@ -26,7 +26,7 @@ async fn sockets_that_were_opened_while_it_rang_make_the_greeting_prompt() {
     };
     assert!(world.elevenlabs.log().wait_for(LIMIT, connected).await.is_some());
     // It rings on, for longer than the vendor bears silence.
-    let closed = world.deepgram.wait_for(ms(7500), |event| matches!(event.kind, SimEventKind::Closed { .. })).await;
+    let closed = world.deepgram.wait_for(ms(6000), |event| matches!(event.kind, SimEventKind::Closed { .. })).await;
     assert_eq!(closed, None, "it is kept open");
     assert_eq!((world.deepgram.connections(), world.elevenlabs.connections()), (1, 1));
 
