@@ -1,7 +1,9 @@
-//! What the engine and the control plane both need and neither owns: types that print nothing, ids, and the one clock.
+//! What the engine and the control plane both need and neither owns: types that print nothing, ids, the one clock, and the
+//! guard of user-given URLs.
 #![deny(missing_docs)]
 
 mod clock;
+pub mod guard;
 mod id;
 mod redact;
 
