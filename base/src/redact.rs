@@ -34,7 +34,9 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
+        // A deserialiser's own error quotes what it found.
+        let text = String::deserialize(deserializer);
+        text.map(Self::new).map_err(|_| serde::de::Error::custom("must be a text"))
     }
 }
 
@@ -87,6 +89,12 @@ mod tests {
         let row = Row { _key: Secret::new("sk-abc"), _phone: Personal::new("+14155550100".into()) };
         let printed = format!("{row:?} {row:#?} {}", Personal::new("+14155550100"));
         assert!(!printed.contains("sk-abc") && !printed.contains("1415"), "{printed}");
+    }
+
+    #[test]
+    fn what_is_no_secret_is_not_quoted() {
+        let error = serde_json::from_str::<Secret>("41550100").unwrap_err().to_string();
+        assert!(error.starts_with("must be a text") && !error.contains("4155"), "{error}");
     }
 
     #[test]

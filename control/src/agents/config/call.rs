@@ -1,7 +1,7 @@
 //! What happens around the conversation.
 
 use serde::{Deserialize, Serialize};
-use trunkline_base::Personal;
+use trunkline_base::{E164, NotE164, Personal};
 
 use super::check::Checker;
 
@@ -157,17 +157,10 @@ impl CallConfig {
         check.count("transfer_targets", self.transfer_targets.len(), 0..=50);
         check.each("transfer_targets", &self.transfer_targets, |check, target| {
             check.text("name", &target.name, 1..=100);
-            check.require("number", is_e164(target.number.expose()), "must be a number in E.164, such as +14155550100");
+            check.require("number", E164::parse(target.number.expose()).is_ok(), NotE164.to_string());
         });
         check.unique("transfer_targets", "name", self.transfer_targets.iter().map(|target| target.name.as_str()));
     }
-}
-
-/// `+`, then 2 to 15 digits of which the first is not 0 (ITU-T E.164).
-fn is_e164(number: &str) -> bool {
-    number.strip_prefix('+').is_some_and(|digits| {
-        (2..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
-    })
 }
 
 impl Default for CallConfig {
