@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh Debian with Rust needs: each first installs what it lacks.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint sdks sdk-lock setup-demo setup-test setup-lint clean-data
+.PHONY: help demo test lint openapi sqlx sdks sdk-lock setup-demo setup-test setup-lint clean-data
 .SUFFIXES:
 
 # Where rustup puts cargo, for shells that were started before it was installed.
@@ -16,11 +16,21 @@ demo: setup-demo ## a whole call on this machine, with simulated vendors and no 
 test: setup-test sdks ## every test, those with the vendors' own SDKs among them
 	cargo test --workspace --locked
 
-lint: setup-lint ## formatting, clippy, and the documentation
+lint: setup-lint ## formatting, the statements' descriptions, clippy, and the documentation
 	cargo fmt --all --check
+	.ci/sqlx
+	@[ -z "$$(git -c safe.directory='*' status --porcelain -- .sqlx)" ] || { \
+		git -c safe.directory='*' status --short -- .sqlx; echo 'The statements have changed: run `make sqlx`, and commit .sqlx.'; exit 1; }
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --all-targets --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+
+openapi: setup-lint ## rewrites control/openapi.json, the API's description, from the code
+	cargo run --quiet --locked -- openapi >target/openapi.json
+	mv target/openapi.json control/openapi.json
+
+sqlx: setup-lint ## rewrites .sqlx, with which control is built without a database
+	.ci/sqlx
 
 sdks: .venv/requirements.txt ## the vendors' own SDKs, in .venv
 

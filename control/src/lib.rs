@@ -1,7 +1,66 @@
 //! The control plane: what tenants store and manage, apart from any call in progress.
 //!
-//! Today it owns the agent's configuration ([`agents::config`]): its keys, its defaults, and the errors that a wrong one is answered
-//! with. It knows no samples, no codecs and no vendor's protocol; whoever runs a call turns what is read here into what the engine takes.
+//! It owns the database, authentication, the vault and the HTTP routes that have nothing to do with audio. It knows no samples, no
+//! codecs and no vendor's protocol; whoever runs a call turns what is read here into what the engine takes.
 #![deny(missing_docs)]
 
 pub mod agents;
+pub mod auth;
+mod check;
+pub mod conversations;
+pub mod credentials;
+pub mod db;
+pub mod error;
+mod health;
+pub mod http;
+pub mod integrations;
+#[cfg(test)]
+mod isolation;
+pub mod lookup;
+pub mod phone_numbers;
+pub mod removal;
+pub mod tenant;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod vault;
+pub mod vendors;
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use self::{auth::Auth, db::Db, vault::Vault, vendors::Vendors};
+
+/// What all handlers share.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// The database.
+    pub db: Db,
+    /// Who may call.
+    pub auth: Arc<Auth>,
+    /// Credentials at rest.
+    pub vault: Arc<Vault>,
+    /// The outside.
+    pub vendors: Arc<dyn Vendors>,
+    /// Where carriers reach us; no trailing slash.
+    pub public_url: Arc<str>,
+    /// Set while this node takes no new calls.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// The routes, and their description.
+pub fn router() -> OpenApiRouter<Control> {
+    OpenApiRouter::with_openapi(Shared::openapi())
+        .merge(integrations::router())
+        .merge(credentials::router())
+        .merge(agents::router())
+        .merge(phone_numbers::router())
+        .merge(conversations::router())
+        .merge(health::router())
+}
+
+/// What every route's description refers to.
+#[derive(OpenApi)]
+#[openapi(components(schemas(error::ErrorBody)))]
+struct Shared;

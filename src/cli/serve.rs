@@ -37,7 +37,7 @@ pub enum ServeError {
     #[error("cannot read the agent {path}: {cause}")]
     AgentFile { path: PathBuf, cause: std::io::Error },
     #[error("the agent {path} is not valid:\n{errors}")]
-    Agent { path: PathBuf, errors: trunkline_control::agents::config::ConfigErrors },
+    Agent { path: PathBuf, errors: trunkline_control::agents::config::FieldErrors },
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(transparent)]

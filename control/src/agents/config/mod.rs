@@ -22,7 +22,6 @@
 mod ai;
 mod analysis;
 mod call;
-mod check;
 mod instructions;
 mod speech;
 mod tool;
@@ -34,6 +33,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use self::{
@@ -43,33 +43,37 @@ pub use self::{
         CallConfig, Dtmf, Greeting, Idle, Recording, Terminator, TransferMode, TransferTarget, Voicemail,
         VoicemailAction,
     },
-    check::{ConfigError, ConfigErrors},
     instructions::{Variables, render, unknown_variables},
     speech::{SpeechConfig, SpeechFallback, SpeechProvider},
     tool::{Tool, ToolKind},
     turn::{InterruptionProfile, Interruptions, TurnConfig, TurnProfile, TurnProfiles, TurnState},
     voice::{Pronunciation, VoiceConfig, VoiceFallback, VoiceProvider, VoiceSettings},
 };
-use check::Checker;
+use crate::check::Checker;
+pub use crate::check::{FieldError, FieldErrors};
 
 /// Everything that a tenant says about an agent. Made by [`from_json`](Self::from_json), which checks it; a value that was changed by
 /// hand can be checked again with [`validate`](Self::validate).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
     /// What people call it: 1 to 100 characters. Required.
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     /// What it is for, for people: up to 1000 characters.
     #[serde(default)]
+    #[schema(max_length = 1000)]
     pub description: Option<String>,
     /// Whether it takes and makes calls. Default: true.
     #[serde(default = "is_active")]
+    #[schema(default = is_active)]
     pub is_active: bool,
     /// How it hears and speaks. Default: a pipeline.
     #[serde(default)]
     pub mode: Mode,
     /// Installations whose credentials its calls use, before the tenant's defaults. Up to 50.
     #[serde(default)]
+    #[schema(max_items = 50)]
     pub integrations: Vec<Uuid>,
     /// How it sounds. Required, for it names the voice.
     pub voice_config: VoiceConfig,
@@ -86,6 +90,7 @@ pub struct AgentConfig {
     pub call_config: CallConfig,
     /// What it can do besides talking. Up to 64, each with a name of its own.
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub tools: Vec<Tool>,
     /// What it can look up.
     #[serde(default)]
@@ -95,11 +100,12 @@ pub struct AgentConfig {
     pub analysis_config: AnalysisConfig,
     /// The tenant's own keys, kept and never read.
     #[serde(default)]
+    #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
 }
 
 /// How an agent hears and speaks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Speech-to-text, a language model, text-to-speech. The default.
@@ -112,20 +118,20 @@ pub enum Mode {
 impl AgentConfig {
     /// Reads and checks a document. A document of the wrong shape gives the first error of shape; one of the right shape gives
     /// everything that is wrong with its values.
-    pub fn from_json(json: &str) -> Result<Self, ConfigErrors> {
-        Self::from_value(serde_json::from_str(json).map_err(|error| ConfigErrors::one("", error.to_string()))?)
+    pub fn from_json(json: &str) -> Result<Self, FieldErrors> {
+        Self::from_value(serde_json::from_str(json).map_err(|error| FieldErrors::one("", error.to_string()))?)
     }
 
     /// [`from_json`](Self::from_json) for JSON that has already been parsed.
-    pub fn from_value(mut document: Value) -> Result<Self, ConfigErrors> {
+    pub fn from_value(mut document: Value) -> Result<Self, FieldErrors> {
         drop_nulls(&mut document);
-        let config: Self = serde_path_to_error::deserialize(document).map_err(ConfigErrors::from_serde)?;
+        let config: Self = serde_path_to_error::deserialize(document).map_err(FieldErrors::from_serde)?;
         config.validate()?;
         Ok(config)
     }
 
     /// Checks every value, and reports all that are wrong.
-    pub fn validate(&self) -> Result<(), ConfigErrors> {
+    pub fn validate(&self) -> Result<(), FieldErrors> {
         let mut check = Checker::default();
         check.text("name", &self.name, 1..=100);
         check.optional_text("description", self.description.as_deref(), 0..=1000);

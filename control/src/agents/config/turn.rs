@@ -1,17 +1,21 @@
 //! When an agent takes the turn and when it yields it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::check::Checker;
+use crate::check::Checker;
 
 /// Endpointing and interruptions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(default)]
 pub struct TurnConfig {
     /// The shortest silence after which a turn that sounds finished is over: 0 to 5000 ms. Default: 500. Lower answers sooner and
     /// cuts in more often.
+    #[schema(minimum = 0, maximum = 5000)]
     pub min_endpoint_ms: u32,
     /// The silence after which any turn is over: `min_endpoint_ms` to 15,000 ms. Default: 3000.
+    #[schema(minimum = 0, maximum = 15_000)]
     pub max_endpoint_ms: u32,
     /// Start to think on a guess that the turn will be over. Default: true. It saves time and costs tokens.
     pub eager: bool,
@@ -22,18 +26,23 @@ pub struct TurnConfig {
 }
 
 /// When a caller may talk over the agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(default)]
 pub struct Interruptions {
     /// Whether at all. Default: true.
     pub enabled: bool,
     /// The shortest speech that counts: 0 to 5000 ms. Default: 500.
+    #[schema(minimum = 0, maximum = 5000)]
     pub min_speech_ms: u32,
     /// The fewest transcribed words that count: 0 to 20. Default: 0, which waits for no transcript.
+    #[schema(minimum = 0, maximum = 20)]
     pub min_words: u32,
     /// After how long without words an interruption was a false one, and the agent goes on: 0 (never) to 10,000 ms. Default: 2000.
+    #[schema(minimum = 0, maximum = 10_000)]
     pub false_after_ms: u32,
     /// What callers say while they listen ("mm-hm"), which interrupts nothing. Up to 100. Default: the engine's list for the language.
+    #[schema(max_items = 100)]
     pub backchannels: Vec<String>,
 }
 
@@ -51,7 +60,7 @@ pub enum TurnState {
 }
 
 /// What differs in each state; a state that is `None` differs in nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TurnProfiles {
     /// In [`TurnState::Listening`].
@@ -69,12 +78,14 @@ pub struct TurnProfiles {
 }
 
 /// What differs in one state; `None` is as in [`TurnConfig`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TurnProfile {
     /// As [`TurnConfig::min_endpoint_ms`].
+    #[schema(minimum = 0, maximum = 5000)]
     pub min_endpoint_ms: Option<u32>,
     /// As [`TurnConfig::max_endpoint_ms`].
+    #[schema(minimum = 0, maximum = 15_000)]
     pub max_endpoint_ms: Option<u32>,
     /// As [`TurnConfig::eager`].
     pub eager: Option<bool>,
@@ -83,16 +94,19 @@ pub struct TurnProfile {
 }
 
 /// What differs in one state; `None` is as in [`Interruptions`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InterruptionProfile {
     /// As [`Interruptions::enabled`].
     pub enabled: Option<bool>,
     /// As [`Interruptions::min_speech_ms`].
+    #[schema(minimum = 0, maximum = 5000)]
     pub min_speech_ms: Option<u32>,
     /// As [`Interruptions::min_words`].
+    #[schema(minimum = 0, maximum = 20)]
     pub min_words: Option<u32>,
     /// As [`Interruptions::false_after_ms`].
+    #[schema(minimum = 0, maximum = 10_000)]
     pub false_after_ms: Option<u32>,
 }
 

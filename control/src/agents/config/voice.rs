@@ -1,40 +1,47 @@
 //! How an agent sounds.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::check::Checker;
+use crate::check::Checker;
 
 /// The voice, and those that stand in for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoiceConfig {
     /// Whose voice it is. Default: ElevenLabs.
     #[serde(default)]
     pub provider: VoiceProvider,
     /// The vendor's id of the voice. Required.
+    #[schema(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9_-]+$")]
     pub voice_id: String,
     /// What it speaks, as a BCP 47 tag. Default: `en-US`.
     #[serde(default = "language")]
+    #[schema(pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", default = language)]
     pub language: String,
     /// The vendor's model. Default: `eleven_flash_v2_5`, the fastest to its first byte.
     #[serde(default = "model")]
+    #[schema(min_length = 1, max_length = 200, pattern = "^[!-~]+$", default = model)]
     pub model: String,
     /// The vendor's settings of the voice.
     #[serde(default)]
     pub settings: VoiceSettings,
     /// Words that the vendor says wrongly. Up to 200.
     #[serde(default)]
+    #[schema(max_items = 200)]
     pub pronunciations: Vec<Pronunciation>,
     /// Voices to go on with when this one fails, in order. Up to 5.
     #[serde(default)]
+    #[schema(max_items = 5)]
     pub fallbacks: Vec<VoiceFallback>,
     /// Name of a sound to play under the conversation. Default: none.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
     pub background: Option<String>,
 }
 
 /// Who makes a voice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VoiceProvider {
     /// ElevenLabs. The default.
@@ -43,42 +50,50 @@ pub enum VoiceProvider {
 }
 
 /// The vendor's settings. What is `None` is left to the voice's own settings at the vendor.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VoiceSettings {
     /// 0 (lively) to 1 (even).
+    #[schema(minimum = 0, maximum = 1)]
     pub stability: Option<f64>,
     /// 0 to 1: how close to the original voice.
+    #[schema(minimum = 0, maximum = 1)]
     pub similarity_boost: Option<f64>,
     /// 0 to 1: exaggeration of the voice's style; costs latency above 0.
+    #[schema(minimum = 0, maximum = 1)]
     pub style: Option<f64>,
     /// Likeness to the speaker; costs latency.
     pub use_speaker_boost: Option<bool>,
     /// 0.7 (slow) to 1.2 (fast).
+    #[schema(minimum = 0.7, maximum = 1.2)]
     pub speed: Option<f64>,
 }
 
 /// How to say a word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pronunciation {
     /// The word as it is written.
+    #[schema(min_length = 1, max_length = 100)]
     pub text: String,
     /// What to send to the vendor in its place.
+    #[schema(min_length = 1, max_length = 200)]
     pub say: String,
 }
 
 /// A voice that stands in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoiceFallback {
     /// Whose voice it is. Default: ElevenLabs.
     #[serde(default)]
     pub provider: VoiceProvider,
     /// The vendor's id of the voice.
+    #[schema(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9_-]+$")]
     pub voice_id: String,
     /// The vendor's model. Default: as [`VoiceConfig::model`]'s.
     #[serde(default = "model")]
+    #[schema(min_length = 1, max_length = 200, pattern = "^[!-~]+$", default = model)]
     pub model: String,
 }
 

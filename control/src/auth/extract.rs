@@ -1,0 +1,52 @@
+//! The way from a request to its [`Principal`].
+
+use std::{marker::PhantomData, ops::Deref};
+
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderMap, header, request::Parts},
+};
+
+use super::{AtLeast, Principal, TokenError};
+use crate::{Control, error::ApiError};
+
+/// A caller who has at least the role `R`.
+#[derive(Debug, Clone)]
+pub struct Allowed<R>(Principal, PhantomData<R>);
+
+impl<R> Deref for Allowed<R> {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.0
+    }
+}
+
+impl<R: AtLeast, S: Send + Sync> FromRequestParts<S> for Allowed<R>
+where
+    Control: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let control = Control::from_ref(state);
+        let token = bearer(&parts.headers).map_err(|error| ApiError::auth(error.to_string()))?;
+        let claims = control.auth.keys.verify(token).map_err(|error| ApiError::auth(error.to_string()))?;
+        let principal = control.auth.principal(&control.db, &claims).await?;
+        tracing::Span::current().record("tenant_id", tracing::field::display(principal.tenant));
+        if principal.role < R::ROLE {
+            return Err(ApiError::denied(format!("This needs the role {} or a higher one", R::ROLE)));
+        }
+        Ok(Self(principal, PhantomData))
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
+    let header = headers.get(header::AUTHORIZATION).ok_or(TokenError::Missing)?;
+    let header = header.to_str().map_err(|_| TokenError::Malformed)?;
+    let (scheme, token) = header.split_once(' ').ok_or(TokenError::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(TokenError::Missing);
+    }
+    Ok(token.trim())
+}

@@ -1,0 +1,108 @@
+//! Conversations as the API shows them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use trunkline_base::Personal;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A conversation without its transcript.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct ConversationSummary {
+    pub(super) id: Uuid,
+    pub(super) agent_id: Uuid,
+    /// The agent's version that the call ran.
+    pub(super) agent_version: i32,
+    /// The caller's number; null only for calls from a browser.
+    #[schema(value_type = Option<String>)]
+    pub(super) customer_phone: Option<Personal<String>>,
+    /// The tenant's number that was called, or that called.
+    #[schema(value_type = Option<String>)]
+    pub(super) our_number: Option<Personal<String>>,
+    /// `ringing`, `active`, `completed` or `failed`.
+    pub(super) status: String,
+    /// `inbound` or `outbound`.
+    pub(super) direction: String,
+    /// `phone` or `web`.
+    pub(super) channel: String,
+    /// Why it ended.
+    pub(super) end_reason: Option<String>,
+    pub(super) start_time: DateTime<Utc>,
+    pub(super) end_time: Option<DateTime<Utc>>,
+    /// From answer to end, in whole seconds.
+    pub(super) duration_seconds: Option<i32>,
+    pub(super) sentiment: Option<String>,
+    pub(super) outcome: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) summary: Option<String>,
+    pub(super) satisfaction_score: Option<f32>,
+    #[schema(value_type = Object)]
+    pub(super) metadata: Map<String, Value>,
+    /// What the call was begun with; it fills the variables of the agent's instructions.
+    #[schema(value_type = Object)]
+    pub(super) context: Map<String, Value>,
+    /// When the media stream began: transcript times count from here.
+    #[serde(skip)]
+    pub(super) answered_at: Option<DateTime<Utc>>,
+}
+
+/// A conversation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Conversation {
+    #[serde(flatten)]
+    conversation: ConversationSummary,
+    /// Ordered by when speech began.
+    transcript: Vec<TranscriptEntry>,
+    /// Where the stereo recording is, if there is one to be had.
+    recording_url: Option<String>,
+}
+
+/// One side's turn.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TranscriptEntry {
+    /// `agent` or `customer`.
+    speaker: String,
+    /// What was heard.
+    #[schema(value_type = String)]
+    text: Personal<String>,
+    /// When it began.
+    timestamp: DateTime<Utc>,
+    /// Whether the agent was cut off.
+    interrupted: bool,
+    /// What the agent had to say; only where not all of it was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    generated_text: Option<Personal<String>>,
+    /// When it began, in milliseconds since the call was answered.
+    started_ms: i32,
+    /// When it ended.
+    ended_ms: Option<i32>,
+}
+
+/// A turn as it is stored.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) speaker: String,
+    pub(super) text: String,
+    pub(super) generated_text: Option<String>,
+    pub(super) interrupted: bool,
+    pub(super) started_ms: i32,
+    pub(super) ended_ms: Option<i32>,
+}
+
+impl Conversation {
+    pub(super) fn new(conversation: ConversationSummary, turns: Vec<Turn>) -> Self {
+        let zero = conversation.answered_at.unwrap_or(conversation.start_time);
+        let entry = |turn: Turn| TranscriptEntry {
+            speaker: turn.speaker,
+            text: Personal::new(turn.text),
+            timestamp: zero + TimeDelta::milliseconds(turn.started_ms.into()),
+            interrupted: turn.interrupted,
+            generated_text: turn.generated_text.map(Personal::new),
+            started_ms: turn.started_ms,
+            ended_ms: turn.ended_ms,
+        };
+        Self { conversation, transcript: turns.into_iter().map(entry).collect(), recording_url: None }
+    }
+}

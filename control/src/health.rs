@@ -1,0 +1,98 @@
+//! Whether this node can serve: for load balancers and people. Nothing of any tenant is in it.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{Control, http::now};
+
+/// How long each check may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
+pub(crate) fn router() -> OpenApiRouter<Control> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(live)).routes(routes!(ready))
+}
+
+/// How the node is.
+#[derive(Debug, Serialize, ToSchema)]
+struct Health {
+    /// `healthy` or `unhealthy`.
+    status: &'static str,
+    checks: Checks,
+    timestamp: DateTime<Utc>,
+}
+
+/// What the node depends on: true, false, or null where it is not configured.
+#[derive(Debug, Serialize, ToSchema)]
+struct Checks {
+    database: Option<bool>,
+    supabase: Option<bool>,
+    redis: Option<bool>,
+}
+
+/// How this node and what it depends on are.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "operations",
+    responses(
+        (status = 200, description = "All that is configured answers", body = Health),
+        (status = 503, description = "Something doesn't", body = Health),
+    )
+)]
+async fn health(State(control): State<Control>) -> Response {
+    let (database, supabase) = tokio::join!(control.db.is_alive(LIMIT), control.vendors.supabase_is_alive());
+    let checks = Checks { database: Some(database), supabase, redis: None };
+    let healthy = ![checks.database, checks.supabase, checks.redis].contains(&Some(false));
+    let status = if healthy { "healthy" } else { "unhealthy" };
+    answer(healthy, Health { status, checks, timestamp: now() })
+}
+
+/// Whether this node runs.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "operations",
+    responses((status = 200, description = "It does", body = HealthState))
+)]
+async fn live() -> Response {
+    answer(true, HealthState { status: "alive" })
+}
+
+/// Whether this node takes new calls.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "operations",
+    responses(
+        (status = 200, description = "It does", body = HealthState),
+        (status = 503, description = "It drains, or its database does not answer", body = HealthState),
+    )
+)]
+async fn ready(State(control): State<Control>) -> Response {
+    if control.draining.load(Ordering::Acquire) {
+        return answer(false, HealthState { status: "draining" });
+    }
+    let alive = control.db.is_alive(LIMIT).await;
+    answer(alive, HealthState { status: if alive { "ready" } else { "no database" } })
+}
+
+/// One word.
+#[derive(Debug, Serialize, ToSchema)]
+struct HealthState {
+    status: &'static str,
+}
+
+fn answer(well: bool, body: impl Serialize) -> Response {
+    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}

@@ -1,0 +1,20 @@
+//! What all routes share: the envelope of an answer, requests' ids and logs, and the limits of a request.
+
+mod body;
+mod if_match;
+mod layer;
+mod page;
+mod refusals;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::reply::now;
+pub use self::{
+    body::{Body, PathId},
+    if_match::IfMatch,
+    layer::{RequestId, finish},
+    page::{Page, PageQuery, Pagination, Params},
+    refusals::{ReadRefusals, WriteRefusals},
+    reply::{Empty, Envelope, Reply},
+};

@@ -1,0 +1,362 @@
+//! Tenants are kept apart by two guards, and each holds alone.
+//!
+//! The routes under attack are all that the description of the API has, so one that is added is attacked too: what an id in its path
+//! names has to be made known in [`victim`], and what its body has to be in [`body_for`].
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use crate::{
+    Control,
+    credentials::store,
+    db::{Db, DbError},
+    testing::{Answer, Api, ScratchDb, User, integration_id},
+    vendors::Provider,
+};
+
+const NUMBER: &str = "+14155550100";
+
+/// One of everything, of one tenant.
+struct Victim {
+    user: User,
+    /// By what stands before it in a path.
+    ids: BTreeMap<&'static str, Uuid>,
+}
+
+/// What an id of the catalogue names is nobody's.
+const EVERYBODYS: [&str; 1] = ["/v1/integrations/"];
+
+async fn victim(api: &Api) -> Victim {
+    let user = api.owner();
+    let credential = api.credential(&user, Provider::Openai, "key").await;
+    let installation = api.installation(&user, Provider::Openai, credential).await;
+    let agent = api.agent(&user, &[installation]).await;
+    let number = api.phone_number(&user, NUMBER, "token", Some(agent)).await;
+    let conversation = Uuid::now_v7();
+    let owner = api.scratch.superuser().await;
+    sqlx::query(
+        "insert into conversations (tenant_id, id, agent_id, agent_version, channel, provider, direction, customer_phone, status,
+            start_time) values ($1, $2, $3, 1, 'phone', 'twilio', 'inbound', '+14155550111', 'active', now())",
+    )
+    .bind(user.tenant.as_uuid())
+    .bind(conversation)
+    .bind(agent)
+    .execute(owner.pool())
+    .await
+    .unwrap();
+    let ids = BTreeMap::from([
+        ("/v1/integrations/credentials/", credential),
+        ("/v1/integrations/installed/", installation),
+        ("/v1/voice-agents/", agent),
+        ("/v1/phone-numbers/", number),
+        ("/v1/conversations/", conversation),
+    ]);
+    Victim { user, ids }
+}
+
+/// A body that a route would take.
+fn body_for(method: &Method, path: &str, has_body: bool) -> Value {
+    match (method, path) {
+        (&Method::PATCH, "/v1/integrations/credentials/{id}") => json!({ "credential_name": "taken over" }),
+        (&Method::PATCH, "/v1/voice-agents/{agent_id}") => json!({ "name": "taken over" }),
+        (&Method::PATCH, "/v1/phone-numbers/{id}") => json!({ "agent_id": null }),
+        _ if has_body => panic!("{method} {path} takes a body: say in `body_for` which one it would take"),
+        _ => Value::Null,
+    }
+}
+
+/// A request that names something of the victim's.
+struct Attack {
+    method: Method,
+    /// With the victim's ids.
+    path: String,
+    /// With ids that name nothing.
+    unknown: String,
+    body: Value,
+}
+
+fn attacks(victim: &Victim) -> Vec<Attack> {
+    let api = serde_json::to_value(crate::router().into_openapi()).unwrap();
+    let mut attacks = Vec::new();
+    for (template, item) in api["paths"].as_object().unwrap() {
+        if !template.contains('{') || EVERYBODYS.iter().any(|prefix| template.strip_prefix(prefix) == Some("{id}")) {
+            continue;
+        }
+        for (method, operation) in item.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let body = body_for(&method, template, operation.get("requestBody").is_some());
+            let (path, unknown) = fill(template, victim);
+            attacks.push(Attack { method, path, unknown, body });
+        }
+    }
+    // What the description had when this was written: it must not become empty unnoticed.
+    assert!(attacks.len() >= 11, "{} attacks", attacks.len());
+    attacks
+}
+
+fn fill(template: &str, victim: &Victim) -> (String, String) {
+    let (mut path, mut unknown) = (String::new(), String::new());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (_, after) = after.split_once('}').unwrap();
+        let prefix = &template[..template.len() - rest.len() + before.len()];
+        let id = victim.ids.get(prefix).unwrap_or_else(|| {
+            panic!("{template}: nobody knows what the id behind {prefix} names: make the victim one in `victim`")
+        });
+        path.extend([before, &id.to_string()]);
+        unknown.extend([before, &Uuid::now_v7().to_string()]);
+        rest = after;
+    }
+    (path + rest, unknown + rest)
+}
+
+async fn send(api: &Api, user: &User, method: &Method, path: &str, body: &Value) -> Answer {
+    api.send(user, method.clone(), path, body.clone()).await
+}
+
+/// All but when it was said, and what depends on the request.
+fn said(answer: &Answer) -> (u16, Value, Vec<String>) {
+    let mut body = answer.body.clone();
+    body.as_object_mut().unwrap().remove("timestamp");
+    let mut headers: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
+    headers.sort();
+    (answer.status.as_u16(), body, headers)
+}
+
+/// Every row of a tenant, in every table that has tenants' rows.
+async fn rows_of(scratch: &ScratchDb, user: &User) -> BTreeMap<String, String> {
+    let owner = scratch.superuser().await;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select c.table_name::text from information_schema.columns c
+         where c.table_schema = 'public' and c.column_name = 'tenant_id'",
+    )
+    .fetch_all(owner.pool())
+    .await
+    .unwrap();
+    assert!(tables.len() >= 15, "{tables:?}");
+    let mut rows = BTreeMap::new();
+    for table in tables {
+        let all = format!(
+            "select coalesce(jsonb_agg(to_jsonb(t) order by to_jsonb(t)::text), '[]')::text from {table} t where tenant_id = $1"
+        );
+        let text: String =
+            sqlx::query_scalar(AssertSqlSafe(all)).bind(user.tenant.as_uuid()).fetch_one(owner.pool()).await.unwrap();
+        rows.insert(table, text);
+    }
+    rows
+}
+
+/// Everything that is attacked is really there: its own tenant can read what can be read.
+async fn check_fixture(api: &Api, victim: &Victim) {
+    for attack in attacks(victim).into_iter().filter(|attack| attack.method == Method::GET) {
+        let answer = api.get(&victim.user, &attack.path).await;
+        assert_eq!(answer.status, 200, "{}: {:#}", attack.path, answer.body);
+    }
+}
+
+async fn nothing_is_found(api: &Api, victim: &Victim, attacker: &User) {
+    let before = rows_of(&api.scratch, &victim.user).await;
+    for attack in attacks(victim) {
+        let Attack { method, path, unknown, body } = &attack;
+        let attacked = send(api, attacker, method, path, body).await;
+        let missed = send(api, attacker, method, unknown, body).await;
+        assert_eq!(attacked.status, 404, "{method} {path}: {:#}", attacked.body);
+        assert_eq!(said(&attacked), said(&missed), "{method} {path}");
+    }
+    for path in [
+        "/v1/integrations/credentials",
+        "/v1/integrations/installed",
+        "/v1/voice-agents",
+        "/v1/phone-numbers",
+        "/v1/conversations",
+    ] {
+        assert_eq!(api.get(attacker, path).await.data()["pagination"]["total"], 0, "{path}");
+    }
+    assert_eq!(rows_of(&api.scratch, &victim.user).await, before);
+}
+
+#[tokio::test]
+async fn another_tenants_id_is_like_one_that_is_not_there() {
+    let api = Api::new().await;
+    let victim = victim(&api).await;
+    check_fixture(&api, &victim).await;
+    let attacker = api.owner();
+    nothing_is_found(&api, &victim, &attacker).await;
+}
+
+/// The statements alone: the database's own guard is out of the way.
+#[tokio::test]
+async fn every_statement_names_its_tenant() {
+    let api = Api::new().await;
+    let victim = victim(&api).await;
+    let attacker = api.owner();
+    api.get(&attacker, "/v1/voice-agents").await.data();
+    let control = Control { db: api.scratch.superuser().await, ..api.control.clone() };
+    let api = api.with_control(control);
+    check_fixture(&api, &victim).await;
+    nothing_is_found(&api, &victim, &attacker).await;
+}
+
+/// The database alone: every statement is given the victim's tenant, by the victim itself, in a transaction of the attacker's.
+#[tokio::test]
+async fn a_transaction_sees_its_own_tenant_whatever_it_asks_for() {
+    let api = Api::new().await;
+    let victim = victim(&api).await;
+    let attacker = api.owner();
+    api.get(&attacker, "/v1/voice-agents").await.data();
+    let owner = api.scratch.superuser().await;
+    let pin = format!(
+        "create or replace function app_tenant() returns uuid language sql stable parallel safe return '{}'::uuid",
+        attacker.tenant
+    );
+    sqlx::query(AssertSqlSafe(pin)).execute(owner.pool()).await.unwrap();
+    nothing_is_found(&api, &victim, &victim.user).await;
+}
+
+/// Ids in bodies are no way around.
+#[tokio::test]
+async fn what_a_body_refers_to_is_the_tenants_own() {
+    let mut api = Api::new().await;
+    let victim = victim(&api).await;
+    let attacker = api.owner();
+    let mine = api.phone_number(&attacker, "+14155550122", "mine", None).await;
+    let twilio = api.credential(&attacker, Provider::Twilio, "mine").await;
+    let before = rows_of(&api.scratch, &victim.user).await;
+    let credential = victim.ids["/v1/integrations/credentials/"];
+    let agent = victim.ids["/v1/voice-agents/"];
+    let installation = victim.ids["/v1/integrations/installed/"];
+    let install = |id: Uuid| json!({ "integration_id": integration_id(Provider::Openai), "credential_id": id });
+    let number = |credential: Uuid, agent: Option<Uuid>| json!({ "provider": "twilio", "phone_number": "+14155550133", "credential_id": credential, "agent_id": agent });
+    let patch_number = format!("/v1/phone-numbers/{mine}");
+    api.vendors.number("+14155550133", "mine");
+    for db in [api.scratch.db.clone(), api.scratch.superuser().await] {
+        let control = Control { db, ..api.control.clone() };
+        api = api.with_control(control);
+        let unknown = Uuid::now_v7();
+        let pairs = [
+            (Method::POST, "/v1/integrations/install", install(credential), install(unknown)),
+            (Method::POST, "/v1/phone-numbers", number(credential, None), number(unknown, None)),
+            (Method::POST, "/v1/phone-numbers", number(twilio, Some(agent)), number(twilio, Some(unknown))),
+            (Method::PATCH, &patch_number, json!({ "agent_id": agent }), json!({ "agent_id": unknown })),
+            (Method::PATCH, &patch_number, json!({ "credential_id": credential }), json!({ "credential_id": unknown })),
+        ];
+        for (method, path, theirs, nobodys) in pairs {
+            let attacked = send(&api, &attacker, &method, path, &theirs).await;
+            let missed = send(&api, &attacker, &method, path, &nobodys).await;
+            assert_eq!((attacked.status.as_u16(), said(&attacked)), (404, said(&missed)), "{method} {path} {theirs}");
+        }
+        let lists = |id: Uuid| {
+            let mut body = crate::testing::agent_body("Eve");
+            body["integrations"] = json!([id]);
+            body
+        };
+        let attacked = api.post(&attacker, "/v1/voice-agents", lists(installation)).await;
+        let missed = api.post(&attacker, "/v1/voice-agents", lists(unknown)).await;
+        assert_eq!((attacked.status.as_u16(), said(&attacked)), (422, said(&missed)));
+    }
+    assert_eq!(rows_of(&api.scratch, &victim.user).await, before);
+}
+
+/// What no route reaches, but calls and rotation do: with either guard alone.
+#[tokio::test]
+async fn a_store_finds_and_changes_nothing_of_anothers() {
+    let api = Api::new().await;
+    let victim = victim(&api).await;
+    let attacker = api.owner();
+    api.get(&attacker, "/v1/voice-agents").await.data();
+    let id = victim.ids["/v1/integrations/credentials/"];
+    let installation = victim.ids["/v1/integrations/installed/"];
+    let agent = victim.ids["/v1/voice-agents/"];
+    let mut tx = api.control.db.begin(victim.user.tenant).await.unwrap();
+    let stored = store::get_encrypted(&mut tx, victim.user.tenant, id).await.unwrap().unwrap();
+    drop(tx);
+    let account: String = {
+        let owner = api.scratch.superuser().await;
+        sqlx::query_scalar("select account_ref from credentials where account_ref is not null")
+            .fetch_one(owner.pool())
+            .await
+            .unwrap()
+    };
+    let before = rows_of(&api.scratch, &victim.user).await;
+    let guards: [(Db, _); 2] =
+        [(api.scratch.db.clone(), victim.user.tenant), (api.scratch.superuser().await, attacker.tenant)];
+    for (db, argument) in guards {
+        let mut tx = db.begin(attacker.tenant).await.unwrap();
+        let sealed = api.control.vault.reseal(&stored.encrypted).unwrap();
+        assert_eq!(store::get_encrypted(&mut tx, argument, id).await.unwrap(), None);
+        assert_eq!(store::for_call(&mut tx, argument, &[installation]).await.unwrap(), []);
+        assert_eq!(store::by_account(&mut tx, argument, Provider::Twilio, &account).await.unwrap(), []);
+        assert!(!store::rotate(&mut tx, argument, id, &stored.encrypted, &sealed).await.unwrap());
+        assert!(!store::lock(&mut tx, argument, id).await.unwrap());
+        store::remember_test(&mut tx, argument, &stored, Some("x")).await.unwrap();
+        assert_eq!(crate::agents::store::get_version(&mut tx, argument, agent, 1).await.unwrap(), None);
+        assert_eq!(crate::agents::store::lock(&mut tx, argument, agent).await.unwrap(), None);
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(rows_of(&api.scratch, &victim.user).await, before);
+}
+
+/// A foreign key is not checked by row-level security, so it has to carry the tenant itself.
+#[tokio::test]
+async fn the_database_refuses_to_refer_to_anothers_row() {
+    let api = Api::new().await;
+    let victim = victim(&api).await;
+    let attacker = api.owner();
+    let mine = api.agent(&attacker, &[]).await;
+    let theirs = |kind: &str| victim.ids[kind].to_string();
+    let (tenant, integration) = (attacker.tenant, integration_id(Provider::Openai));
+    let credential = theirs("/v1/integrations/credentials/");
+    let agent = theirs("/v1/voice-agents/");
+    let conversation = theirs("/v1/conversations/");
+    let insert = [
+        format!(
+            "installations (tenant_id, id, integration_id, credential_id) values ('{tenant}', '{mine}', '{integration}', '{credential}')"
+        ),
+        format!(
+            "phone_numbers (tenant_id, id, provider, e164, credential_id) values ('{tenant}', '{mine}', 'twilio', '+12', '{credential}')"
+        ),
+        format!(
+            "phone_numbers (tenant_id, id, provider, e164, agent_id) values ('{tenant}', '{mine}', 'twilio', '+12', '{agent}')"
+        ),
+        format!(
+            "agent_versions (tenant_id, agent_id, version, config, created_by) values ('{tenant}', '{agent}', 9, '{{}}', 'eve')"
+        ),
+        format!(
+            "conversations (tenant_id, id, agent_id, agent_version, channel, direction, status, start_time)
+             values ('{tenant}', '{mine}', '{agent}', 1, 'phone', 'inbound', 'active', now())"
+        ),
+        format!(
+            "turns (tenant_id, conversation_id, seq, speaker, started_ms, text, source)
+             values ('{tenant}', '{conversation}', 1, 'agent', 0, 'x', 'x')"
+        ),
+        format!(
+            "call_legs (tenant_id, conversation_id, id, provider, kind, status, status_rank)
+             values ('{tenant}', '{conversation}', '{mine}', 'twilio', 'customer', 'ringing', 1)"
+        ),
+    ];
+    for db in [api.scratch.db.clone(), api.scratch.superuser().await] {
+        for row in &insert {
+            let mut tx = db.begin(attacker.tenant).await.unwrap();
+            let done = sqlx::query(AssertSqlSafe(format!("insert into {row}"))).execute(tx.connection()).await;
+            let error = DbError::from(done.unwrap_err());
+            assert!(matches!(error, DbError::ForeignKey(_)), "{row}: {error}");
+        }
+    }
+    let owner = api.scratch.superuser().await;
+    let careless: Vec<String> = sqlx::query_scalar(
+        "select k.conrelid::regclass || '.' || k.conname from pg_constraint k
+         join pg_attribute ours on ours.attrelid = k.conrelid and ours.attname = 'tenant_id'
+         join pg_attribute theirs on theirs.attrelid = k.confrelid and theirs.attname = 'tenant_id'
+         where k.contype = 'f' and not exists (
+            select from unnest(k.conkey, k.confkey) as pair (our, their)
+            where pair.our = ours.attnum and pair.their = theirs.attnum)",
+    )
+    .fetch_all(owner.pool())
+    .await
+    .unwrap();
+    assert!(careless.is_empty(), "foreign keys without the tenant: {careless:?}");
+}

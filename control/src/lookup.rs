@@ -1,0 +1,186 @@
+//! What must be found before the tenant is known: the one file whose functions take no [`TenantId`]. Each answers with one.
+//!
+//! They call the functions of the database's schema `lookup`, which run as a role of their own; the service's role can do nothing
+//! else without a tenant.
+
+use chrono::{DateTime, Utc};
+use trunkline_base::CallId;
+use uuid::Uuid;
+
+use crate::{
+    auth::Role,
+    db::{Db, DbError},
+    tenant::TenantId,
+    vendors::Provider,
+};
+
+/// What a user is to a tenant that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Whether the tenant may be served.
+    pub active: bool,
+    /// The user's role, if they are or were a member.
+    pub role: Option<Role>,
+    /// Whether they were removed.
+    pub removed: bool,
+}
+
+/// What a user is to a tenant; `None` if there is no such tenant.
+pub async fn membership(db: &Db, user: Uuid, tenant: TenantId) -> Result<Option<Membership>, DbError> {
+    let row = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", tenant_status as "status!", role, removed as "removed!" from lookup.membership($1, $2)"#,
+        user,
+        tenant.as_uuid()
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    row.map(|row| {
+        let role = row.role.map(|role| role.parse()).transpose();
+        Ok(Membership {
+            tenant: TenantId::new(row.tenant_id),
+            active: row.status == "active",
+            role: role.map_err(|()| DbError::Corrupt { table: "members", cause: "role".into() })?,
+            removed: row.removed,
+        })
+    })
+    .transpose()
+}
+
+/// Makes a tenant with its first member as owner. False if it was there already: then nothing is changed.
+pub async fn provision_tenant(db: &Db, tenant: TenantId, user: Uuid, email: Option<&str>) -> Result<bool, DbError> {
+    let row = sqlx::query!(
+        r#"select created as "created!" from lookup.provision_tenant($1, $2, $3)"#,
+        tenant.as_uuid(),
+        user,
+        email
+    )
+    .fetch_one(db.pool())
+    .await?;
+    Ok(row.created)
+}
+
+/// A number that some tenant has, and its carrier has confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundNumber {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The number's id.
+    pub id: Uuid,
+    /// Who answers it.
+    pub agent: Option<Uuid>,
+    /// With which credential it was confirmed.
+    pub credential: Option<Uuid>,
+}
+
+/// Who has a number.
+pub async fn number(db: &Db, provider: Provider, e164: &str) -> Result<Option<FoundNumber>, DbError> {
+    let row = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", id as "id!", agent_id, credential_id from lookup.number($1, $2)"#,
+        provider.name(),
+        e164
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(row.map(|row| FoundNumber {
+        tenant: TenantId::new(row.tenant_id),
+        id: row.id,
+        agent: row.agent_id,
+        credential: row.credential_id,
+    }))
+}
+
+/// A credential that holds an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountSecret {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The credential's id.
+    pub credential: Uuid,
+    /// Its fields, encrypted.
+    pub encrypted: String,
+}
+
+/// The credentials of all tenants that hold this account of this provider.
+pub async fn account_secrets(db: &Db, provider: Provider, account: &str) -> Result<Vec<AccountSecret>, DbError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", id as "id!", encrypted_credentials as "encrypted!" from lookup.account_secrets($1, $2)"#,
+        provider.name(),
+        account
+    )
+    .fetch_all(db.pool())
+    .await?;
+    let secret =
+        |tenant_id, id, encrypted| AccountSecret { tenant: TenantId::new(tenant_id), credential: id, encrypted };
+    Ok(rows.into_iter().map(|row| secret(row.tenant_id, row.id, row.encrypted)).collect())
+}
+
+/// Whose conversation an id is.
+pub async fn conversation(db: &Db, id: CallId) -> Result<Option<TenantId>, DbError> {
+    let tenant = sqlx::query_scalar!(r#"select tenant_id as "tenant_id!" from lookup.conversation($1)"#, id.as_uuid())
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(tenant.map(TenantId::new))
+}
+
+/// Whose conversation a carrier's call is.
+pub async fn call(db: &Db, provider: Provider, provider_call_id: &str) -> Result<Option<(TenantId, CallId)>, DbError> {
+    let row = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", conversation_id as "conversation_id!" from lookup.call($1, $2)"#,
+        provider.name(),
+        provider_call_id
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(row.map(|row| (TenantId::new(row.tenant_id), CallId::from(row.conversation_id))))
+}
+
+/// What a stream token admits to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundToken {
+    /// Whose.
+    pub tenant: TenantId,
+    /// To which conversation.
+    pub conversation: CallId,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What the token with this SHA-256 admits to.
+pub async fn stream_token(db: &Db, hash: &[u8; 32]) -> Result<Option<FoundToken>, DbError> {
+    let row = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", conversation_id as "conversation_id!", expires_at as "expires_at!" from lookup.stream_token($1)"#,
+        hash.as_slice()
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(row.map(|row| FoundToken {
+        tenant: TenantId::new(row.tenant_id),
+        conversation: CallId::from(row.conversation_id),
+        expires_at: row.expires_at,
+    }))
+}
+
+/// Up to `n` conversations that are not over and that no node keeps alive.
+pub async fn abandoned_calls(db: &Db, n: i32) -> Result<Vec<(TenantId, CallId)>, DbError> {
+    let due = claim_due(db, "abandoned_call", n, None).await?;
+    Ok(due.into_iter().map(|(tenant, id)| (tenant, CallId::from(id))).collect())
+}
+
+/// Up to `n` credentials that are encrypted with another key than the one with this fingerprint.
+pub async fn credentials_to_rotate(db: &Db, n: i32, fingerprint: &str) -> Result<Vec<(TenantId, Uuid)>, DbError> {
+    claim_due(db, "key_rotation", n, Some(fingerprint)).await
+}
+
+async fn claim_due(db: &Db, kind: &str, n: i32, argument: Option<&str>) -> Result<Vec<(TenantId, Uuid)>, DbError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", id as "id!" from lookup.claim_due($1, $2, $3)"#,
+        kind,
+        n,
+        argument
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(rows.into_iter().map(|row| (TenantId::new(row.tenant_id), row.id)).collect())
+}

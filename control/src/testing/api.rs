@@ -1,0 +1,175 @@
+//! The API through its router, on a database of its own.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::Value;
+use tower::ServiceExt;
+use trunkline_base::{Clock, Secret, SystemClock};
+use uuid::Uuid;
+
+use super::{ScratchDb, ScriptedVendors};
+use crate::{
+    Control,
+    auth::{Auth, Role, TokenKeys, development_token},
+    http::finish,
+    tenant::TenantId,
+    vault::Vault,
+};
+
+const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
+
+/// An API with nobody in it yet.
+#[derive(Debug)]
+pub struct Api {
+    /// Its database.
+    pub scratch: ScratchDb,
+    /// What its handlers share.
+    pub control: Control,
+    /// Its vendors.
+    pub vendors: Arc<ScriptedVendors>,
+    router: Router,
+}
+
+/// Somebody with a token.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Their id.
+    pub id: Uuid,
+    /// Their tenant.
+    pub tenant: TenantId,
+    /// Their token.
+    pub token: Secret,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; null if it is no JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// What is in the envelope. Fails the test if the request did.
+    #[track_caller]
+    pub fn data(&self) -> &Value {
+        assert!(self.status.is_success(), "{}: {:#}", self.status, self.body);
+        &self.body["data"]
+    }
+
+    /// The `error_code`, with its status.
+    pub fn error(&self) -> (u16, &str) {
+        (self.status.as_u16(), self.body["error_code"].as_str().unwrap_or_default())
+    }
+}
+
+impl Api {
+    /// On a new database, with a vault of one key.
+    pub async fn new() -> Self {
+        let scratch = ScratchDb::new().await;
+        let vendors = Arc::new(ScriptedVendors::default());
+        let control = Control {
+            db: scratch.db.clone(),
+            auth: Arc::new(Auth { keys: TokenKeys::shared(&Secret::new(SECRET)), auto_provision: false }),
+            vault: Arc::new(Vault::new(&Vault::generate_key()).expect("a new key is a key")),
+            vendors: vendors.clone(),
+            public_url: "https://voice.example.com".into(),
+            draining: Arc::default(),
+        };
+        let router = finish(Router::from(crate::router())).with_state(control.clone());
+        Self { scratch, control, vendors, router }
+    }
+
+    /// A user of a new tenant, whose owner they are.
+    pub fn owner(&self) -> User {
+        self.user(TenantId::new(Uuid::now_v7()), Role::Owner)
+    }
+
+    /// A user whom the server's metadata make a member of a tenant, with this role unless they are its first.
+    pub fn user(&self, tenant: TenantId, role: Role) -> User {
+        let id = Uuid::now_v7();
+        let now = SystemClock.wall().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        let token = development_token(&Secret::new(SECRET), id, tenant, role, now, now + 3600);
+        User { id, tenant, token }
+    }
+
+    /// A token with these claims, signed with the secret that is expected.
+    pub fn sign(&self, claims: &Value) -> Secret {
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        Secret::new(encode(&Header::new(Algorithm::HS256), claims, &key).expect("claims can be signed"))
+    }
+
+    /// The same routes over another database, or with other vendors.
+    #[must_use]
+    pub fn with_control(self, control: Control) -> Self {
+        let router = finish(Router::from(crate::router())).with_state(control.clone());
+        Self { control, router, ..self }
+    }
+
+    /// A request with a body of JSON, unless that is null.
+    pub async fn send(&self, user: &User, method: Method, path: &str, body: Value) -> Answer {
+        self.send_with(user, method, path, &[], body).await
+    }
+
+    /// One with more headers.
+    pub async fn send_with(
+        &self,
+        user: &User,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Answer {
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", user.token.expose()));
+        for &(name, value) in headers {
+            builder = builder.header(name, value);
+        }
+        let request = if body.is_null() {
+            builder.body(Body::empty())
+        } else {
+            builder.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string()))
+        };
+        self.request(request.expect("a request")).await
+    }
+
+    /// Reads something.
+    pub async fn get(&self, user: &User, path: &str) -> Answer {
+        self.send(user, Method::GET, path, Value::Null).await
+    }
+
+    /// Makes something.
+    pub async fn post(&self, user: &User, path: &str, body: Value) -> Answer {
+        self.send(user, Method::POST, path, body).await
+    }
+
+    /// Changes something.
+    pub async fn patch(&self, user: &User, path: &str, body: Value) -> Answer {
+        self.send(user, Method::PATCH, path, body).await
+    }
+
+    /// Removes something.
+    pub async fn delete(&self, user: &User, path: &str) -> Answer {
+        self.send(user, Method::DELETE, path, Value::Null).await
+    }
+
+    /// Any request.
+    pub async fn request(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("a router answers");
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 16 * 1024 * 1024).await.expect("a body");
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}

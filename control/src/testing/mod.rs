@@ -1,0 +1,15 @@
+//! For tests, of this crate and of those above it: a database of one's own, an API on it, and vendors that do as they are told.
+
+mod api;
+mod database;
+mod fixtures;
+mod log;
+mod vendors;
+
+pub use self::{
+    api::{Answer, Api, User},
+    database::ScratchDb,
+    fixtures::{agent_body, integration_id},
+    log::Log,
+    vendors::ScriptedVendors,
+};
