@@ -141,6 +141,7 @@ impl Composer {
             lead: self.settings.lead(),
             voice_format: AudioFormat::MULAW_8K,
             recording: recorded.then(|| self.recording(id)),
+            resumed: None,
             limits: CallLimits::default(),
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 /// One thing that happened in a call, numbered and timed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallEvent {
-    /// Counted within the call, from 0, without a gap.
+    /// Counted within the call, from 0, without a gap. A call that is taken up again goes on from where it was told to.
     pub seq: u64,
     /// When, on the call's clock.
     pub at: MediaTime,
@@ -26,7 +26,7 @@ pub struct CallEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CallEventKind {
-    /// The call was answered: the first media stream has begun.
+    /// The call was answered: the first media stream has begun. It happens once, however often the call is taken up again.
     Answered,
     /// A media stream was attached to the call.
     StreamAttached {
@@ -202,6 +202,8 @@ pub enum TurnSource {
     Backchannel,
     /// The configured greeting.
     Greeting,
+    /// The configured words with which a call is taken up again.
+    Resume,
     /// The LLM.
     Llm,
     /// A prompt after the caller was silent for long.

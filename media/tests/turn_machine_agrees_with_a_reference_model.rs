@@ -16,12 +16,12 @@ use proptest::{prelude::*, test_runner::RngSeed};
 use trunkline_base::Personal;
 use trunkline_media::{
     audio::Samples,
-    event::{EndReason, ToolOutcome},
-    ids::{Epoch, GenerationId, MarkId, ReplyId},
+    event::{EndReason, Speaker, ToolOutcome},
+    ids::{Epoch, GenerationId, MarkId, ReplyId, TurnId},
     llm::LlmEvent,
     stt::{SttEvent, SttPhase, TurnDetection},
     time::MediaTime,
-    turn::{Greeting, IdleConfig, Input, Profile, TurnConfig, TurnMachine},
+    turn::{Greeting, IdleConfig, Input, PastTurn, Profile, Resumed, TurnConfig},
 };
 
 use self::surroundings::{Marks, Plan, Surroundings};
@@ -199,14 +199,15 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 fn config() -> impl Strategy<Value = TurnConfig> {
-    (any::<[bool; 6]>(), 0..3_u32, any::<bool>()).prop_map(|(flags, min_words, interruptible)| {
-        let [recogniser, eager, greeting, goodbye, filler, interruptions] = flags;
+    (any::<[bool; 7]>(), 0..3_u32, any::<bool>()).prop_map(|(flags, min_words, interruptible)| {
+        let [recogniser, eager, greeting, goodbye, filler, interruptions, resume] = flags;
         TurnConfig {
             turn_detection: if recogniser { TurnDetection::Recogniser } else { TurnDetection::Endpointing },
             eager,
             greeting: greeting.then(|| Greeting { text: "Hello, how can I help you today?".into(), interruptible }),
             goodbye: goodbye.then(|| "Thank you, and goodbye.".into()),
             filler: filler.then(|| "One moment, please.".into()),
+            resume: resume.then(|| "Sorry, we were cut off.".into()),
             idle: IdleConfig { after: Duration::from_secs(6), ..IdleConfig::default() },
             // Only what must end a call ends it.
             max_duration: Duration::from_secs(36_000),
@@ -214,6 +215,22 @@ fn config() -> impl Strategy<Value = TurnConfig> {
             ..TurnConfig::default()
         }
     })
+}
+
+/// One call in four was answered in a process that has died.
+fn resumed() -> impl Strategy<Value = Option<Resumed>> {
+    let turn = (any::<bool>(), 0..PHRASES.len()).prop_map(|(caller, phrase)| PastTurn {
+        speaker: if caller { Speaker::Caller } else { Speaker::Agent },
+        text: Personal::new(PHRASES[phrase].to_owned()),
+    });
+    let past = (prop::collection::vec(turn, 0..6), 0..1_800_000_u64, 2..400_u64, 0..40_u32);
+    let resumed = past.prop_map(|(history, clock, next_seq, more)| Resumed {
+        next_turn: TurnId(history.len() as u32 + more + 1),
+        history,
+        clock: MediaTime::from_millis(clock),
+        next_seq,
+    });
+    proptest::option::weighted(0.25, resumed)
 }
 
 fn ms(ms: u16) -> Duration {
@@ -326,8 +343,8 @@ impl Surroundings {
 }
 
 /// A machine that gets the same again says the same again, and its inputs survive being written down.
-fn replay(config: &TurnConfig, surroundings: &Surroundings) {
-    let mut machine = TurnMachine::new(config.clone());
+fn replay(config: &TurnConfig, resumed: Option<Resumed>, surroundings: &Surroundings) {
+    let mut machine = surroundings::machine(config.clone(), resumed);
     let mut outputs = surroundings.outputs.iter();
     for (at, input) in &surroundings.log {
         match input {
@@ -359,8 +376,10 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn turn_machine_agrees_with_a_reference_model(config in config(), plans in plans(), steps in steps()) {
-        let mut world = Surroundings::new(config.clone(), plans);
+    fn turn_machine_agrees_with_a_reference_model(
+        config in config(), resumed in resumed(), plans in plans(), steps in steps()
+    ) {
+        let mut world = Surroundings::new(config.clone(), resumed.clone(), plans);
         world.attach();
         for step in &steps {
             world.step(step);
@@ -375,6 +394,6 @@ proptest! {
         world.input(Input::SpeechStarted { at: world.now });
         world.step(&Step::Words(Words::Final, 4, 500, 100));
         prop_assert!(world.now > MediaTime::ZERO);
-        replay(&config, &world);
+        replay(&config, resumed, &world);
     }
 }

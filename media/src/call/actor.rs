@@ -45,7 +45,10 @@ pub(super) struct Line<S> {
 pub(super) struct Call<S> {
     pub(super) config: CallConfig,
     clock: Arc<dyn Clock>,
+    /// When this process took the call.
     origin: Instant,
+    /// What the call's clock said then.
+    begin: MediaTime,
     pub(super) machine: TurnMachine,
     pub(super) summary: CallSummary,
 
@@ -80,7 +83,7 @@ pub(super) struct Call<S> {
     hanging_up: Option<(EndReason, BoxFuture<'static, Result<(), String>>)>,
 }
 
-/// Runs a call from its first media stream to its end.
+/// Runs a call from its first media stream to its end, or, if it is taken up again, from its first stream in this process.
 pub async fn run<S: MediaSocket>(
     config: CallConfig,
     peers: CallPeers,
@@ -97,14 +100,21 @@ impl<S: MediaSocket> Call<S> {
     fn new(config: CallConfig, peers: CallPeers, first: &Attachment<S>, channels: CallChannels<S>) -> Self {
         let format = first.started.format;
         let turn = crate::turn::TurnConfig { format, ..config.turn.clone() };
+        let begin = config.resumed.as_ref().map_or(MediaTime::ZERO, |resumed| resumed.clock);
+        let answered = config.resumed.is_some();
+        let machine = match config.resumed.clone() {
+            None => TurnMachine::new(turn),
+            Some(resumed) => TurnMachine::resumed(turn, resumed),
+        };
         Self {
             origin: peers.clock.now(),
+            begin,
             clock: peers.clock,
-            machine: TurnMachine::new(turn),
+            machine,
             summary: CallSummary::default(),
             line: None,
             reattach_by: None,
-            answered: false,
+            answered,
             bad_messages: BadMessageLimit::default(),
             channels,
             commands_open: true,
@@ -113,7 +123,7 @@ impl<S: MediaSocket> Call<S> {
             converter: Converter::new(config.voice_format, format),
             vad: Vad::new(config.vad, format.rate),
             pcm: Vec::with_capacity(format.rate.samples_in(crate::audio::FRAME).0 as usize),
-            recorder: config.recording.clone().map(|path| Recorder::start(path, format)),
+            recorder: config.recording.clone().map(|path| Recorder::start(path, format, begin)),
             stt: peers.stt,
             stt_open: true,
             tts: peers.tts,
@@ -129,7 +139,7 @@ impl<S: MediaSocket> Call<S> {
     }
 
     pub(super) fn now(&self) -> MediaTime {
-        MediaTime::new(self.clock.now().saturating_duration_since(self.origin))
+        self.begin + self.clock.now().saturating_duration_since(self.origin)
     }
 
     async fn run(&mut self) {
@@ -207,7 +217,7 @@ impl<S: MediaSocket> Call<S> {
             .flatten()
             .min()
             .unwrap_or(self.now() + std::time::Duration::from_secs(3600));
-        let at = self.origin + deadline.since_start();
+        let at = self.origin + deadline.saturating_since(self.begin);
         if wake.deadline() != at || wake.is_elapsed() {
             wake.as_mut().reset(at);
         }

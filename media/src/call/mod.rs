@@ -27,7 +27,7 @@ use crate::{
     telephony::{MediaCodec, Started},
     tools::ToolRunner,
     tts::TtsSession,
-    turn::TurnConfig,
+    turn::{Resumed, TurnConfig},
 };
 
 /// All that one call needs to know.
@@ -43,8 +43,11 @@ pub struct CallConfig {
     pub lead: Duration,
     /// What the voice delivers; converted if the carrier plays something else.
     pub voice_format: crate::audio::AudioFormat,
-    /// Where the stereo recording goes; `None`: the call is not recorded.
+    /// Where the stereo recording goes; `None`: the call is not recorded. A file that is there is overwritten: a call that is taken up
+    /// again wants a name of its own for each part, which begins where that part does.
     pub recording: Option<PathBuf>,
+    /// Where the call stood when the process that had it died; `None`: it begins.
+    pub resumed: Option<Resumed>,
     /// How long each wait may take.
     pub limits: CallLimits,
 }
@@ -159,6 +162,6 @@ pub struct CallSummary {
     pub max_lateness: Duration,
     /// Messages that were counted and ignored.
     pub bad_messages: u64,
-    /// Sockets that took over from an older one, or came after one was lost.
+    /// Sockets that took over from an older one, or came after one was lost, be it with its process.
     pub reattached: u32,
 }

@@ -29,6 +29,8 @@ pub(super) struct Recorder {
     mixer: RecordingMixer,
     writer: Writer,
     format: AudioFormat,
+    /// Where the recording begins on the call's clock.
+    begin: MediaTime,
     /// Only where the carrier's rate is not the recording's.
     resamplers: Option<(Resampler, Resampler)>,
     pcm: Vec<i16>,
@@ -46,7 +48,7 @@ enum Writer {
 
 impl Recorder {
     /// Begins to create the file, and the folder that it is in.
-    pub(super) fn start(path: PathBuf, format: AudioFormat) -> Self {
+    pub(super) fn start(path: PathBuf, format: AudioFormat, begin: MediaTime) -> Self {
         let opening = tokio::spawn(async move {
             if let Some(folder) = path.parent() {
                 // If this fails, creating the file says so.
@@ -60,6 +62,7 @@ impl Recorder {
             mixer: RecordingMixer::new(DEFAULT_SETTLE),
             writer: Writer::Opening(opening),
             format,
+            begin,
             resamplers,
             pcm: Vec::new(),
             resampled: Vec::new(),
@@ -68,7 +71,13 @@ impl Recorder {
         }
     }
 
+    /// A time of the call in the recording.
+    const fn place(&self, at: MediaTime) -> MediaTime {
+        MediaTime::new(at.saturating_since(self.begin))
+    }
+
     fn caller(&mut self, at: MediaTime, samples: &[i16]) {
+        let at = self.place(at);
         match &mut self.resamplers {
             None => self.mixer.caller(at, samples),
             Some((caller, _)) => {
@@ -80,6 +89,7 @@ impl Recorder {
     }
 
     fn agent(&mut self, at: MediaTime, frame: &[u8]) {
+        let at = self.place(at);
         self.pcm.clear();
         match self.format.encoding {
             Encoding::Mulaw => g711::mulaw_decode(frame, &mut self.pcm),
@@ -117,7 +127,7 @@ impl Recorder {
             });
         }
         self.block.clear();
-        self.mixer.drain(now, &mut self.block);
+        self.mixer.drain(self.place(now), &mut self.block);
         if let Writer::Open(writer) = &mut self.writer
             && let Err(error) = writer.write(&self.block)
         {
@@ -132,13 +142,14 @@ impl Recorder {
     }
 
     async fn finish(mut self, now: MediaTime) -> Result<(), RecordingError> {
+        let end = self.place(now);
         let mut writer = match self.writer {
             Writer::Open(writer) => writer,
             Writer::Opening(opening) => opening.await.map_err(|_| RecordingError::Failed)??,
             Writer::Failed => return Err(RecordingError::Failed),
         };
         self.block.clear();
-        self.mixer.finish(now, &mut self.block);
+        self.mixer.finish(end, &mut self.block);
         writer.write(&self.block)?;
         writer.finish().await.map(|_| ())
     }
@@ -162,7 +173,7 @@ impl<S: MediaSocket> Call<S> {
     /// What the carrier had not played will not be heard.
     pub(super) fn cut_recording(&mut self, now: MediaTime) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.mixer.cut_agent(now);
+            recorder.mixer.cut_agent(recorder.place(now));
         }
     }
 

@@ -277,6 +277,7 @@ impl TurnMachine {
         let Some(turn) = self.caller.take() else { return };
         self.end_caller_turn(now, &turn, source);
         let text = turn.text();
+        self.take_up_open_turn();
         self.history.push_caller(&text);
         let answering =
             Answering { turn: turn.turn, speech_end: turn.ended, decided: now, transcribed: turn.transcribed };
@@ -316,6 +317,7 @@ impl TurnMachine {
         }
         let Some((turn, text)) = self.end_keys(now) else { return };
         self.discard_speculation(now);
+        self.take_up_open_turn();
         self.history.push_caller(&text);
         self.answer(now, Answering { turn, speech_end: now, decided: now, transcribed: Some(now) }, &text);
     }

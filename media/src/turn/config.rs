@@ -21,6 +21,8 @@ pub struct TurnConfig {
     pub eager: bool,
     /// Said first, as soon as the caller can hear. `None`: the agent waits to be spoken to.
     pub greeting: Option<Greeting>,
+    /// Said instead when a call is taken up again whose process has died. `None`: the agent goes on without a word about it.
+    pub resume: Option<String>,
     /// Said before the agent hangs up for a reason of its own (idle, longest duration, a goodbye without words). Default none.
     pub goodbye: Option<String>,
     /// Said when thinking failed. A caller who hears nothing hangs up.
@@ -126,6 +128,7 @@ impl Default for TurnConfig {
             format: AudioFormat::MULAW_8K,
             eager: true,
             greeting: None,
+            resume: Some("Sorry, we were cut off for a moment.".into()),
             goodbye: None,
             apology: "Sorry, I did not get that. Could you say it again?".into(),
             filler: Some("One moment, please.".into()),

@@ -25,6 +25,7 @@ mod interruption;
 mod io;
 mod playout;
 mod reply;
+mod resuming;
 mod speaking;
 mod stopping;
 mod thinking;
@@ -36,6 +37,7 @@ use trunkline_base::Personal;
 
 pub use config::{AgentState, Greeting, IdleConfig, Profile, TurnConfig, default_backchannels};
 pub use io::{Input, Output};
+pub use resuming::{PastTurn, Resumed};
 pub use timers::Timer;
 
 use self::{
@@ -58,7 +60,7 @@ pub const END_CALL: &str = "end_call";
 /// Whether the call lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No media stream has been attached yet.
+    /// No media stream has been attached yet, or none in this process.
     Waiting,
     /// Caller and agent can speak.
     Live,
@@ -94,6 +96,10 @@ pub struct TurnMachine {
     /// The caller's turn that waits for the reply under way to be over.
     unanswered: Option<Answering>,
     says: VecDeque<(String, bool)>,
+    /// Whether the call was answered in another process.
+    is_resumed: bool,
+    /// The caller's turn that had no answer when that process died.
+    left_open: Option<String>,
     /// Failures in a row of what makes the agent speak.
     failures: u32,
 
@@ -126,6 +132,8 @@ impl TurnMachine {
             speculation: None,
             unanswered: None,
             says: VecDeque::new(),
+            is_resumed: false,
+            left_open: None,
             failures: 0,
             seq: 0,
             next_turn: TurnId(1),
@@ -219,9 +227,12 @@ impl TurnMachine {
         self.attached = true;
         if first {
             self.phase = Phase::Live;
+        }
+        let answered = first && !self.is_resumed;
+        if answered {
             self.emit(now, CallEventKind::Answered);
         }
-        self.emit(now, CallEventKind::StreamAttached { stream, reattached: !first });
+        self.emit(now, CallEventKind::StreamAttached { stream, reattached: !answered });
         if !first {
             if self.reply.is_none() && self.phase == Phase::Live {
                 self.restart_idle(now);
@@ -229,6 +240,9 @@ impl TurnMachine {
             // If everything had been heard, the mark that says so was lost with the old stream.
             self.await_last_mark();
             return;
+        }
+        if self.is_resumed {
+            return self.go_on(now);
         }
         self.timers.set(Timer::MaxDuration, now + self.config.max_duration);
         if let Some(greeting) = self.config.greeting.clone() {

@@ -56,6 +56,8 @@ impl TurnMachine {
             self.emit(now, CallEventKind::Interruption { cause, reply: id });
             self.unanswered = None;
             self.end_reply(now, true);
+            // Whatever has cut it is answered together with what waited for its end.
+            self.take_up_open_turn();
         }
     }
 
@@ -121,8 +123,13 @@ impl TurnMachine {
         if self.phase != Phase::Live {
             return;
         }
+        let open = self.take_up_open_turn();
         if let Some(answering) = self.unanswered.take() {
             self.begin_reply(now, TurnSource::Llm, Some(answering));
+            self.generate(now);
+        } else if open && self.caller.is_none() {
+            // Its own latency would tell how long nobody was there.
+            self.begin_reply(now, TurnSource::Llm, None);
             self.generate(now);
         } else if self.caller.is_none()
             && let Some((text, interruptible)) = self.says.pop_front()

@@ -9,7 +9,7 @@ use trunkline_media::{
     call::{self, CallChannels, CallConfig, CallLimits, CallPeers, Carrier},
     testing::{FakeCarrier, FakeLlm, FakeReply, FakeStt, FakeTools, FakeTts, FakeTtsScript},
     tools::ToolRunner,
-    turn::{Greeting, TurnConfig},
+    turn::{Greeting, Resumed, TurnConfig},
 };
 
 use super::{PER_CHAR, World, errors::Errors, phone::Phone};
@@ -20,6 +20,7 @@ pub(crate) struct Builder {
     pub(crate) limits: CallLimits,
     pub(crate) lead: Duration,
     pub(crate) recording: Option<PathBuf>,
+    resumed: Option<Resumed>,
     pub(crate) tts: FakeTtsScript,
     llm: Vec<FakeReply>,
     tools: FakeTools,
@@ -36,6 +37,7 @@ impl Default for Builder {
             limits: CallLimits::default(),
             lead: DEFAULT_LEAD,
             recording: None,
+            resumed: None,
             tts: FakeTtsScript { per_char: PER_CHAR, ..FakeTtsScript::default() },
             llm: Vec::new(),
             tools: FakeTools::default(),
@@ -110,6 +112,12 @@ impl Builder {
         self
     }
 
+    /// The call was answered in another process, which has died.
+    pub(crate) fn resumed(mut self, resumed: Resumed) -> Self {
+        self.resumed = Some(resumed);
+        self
+    }
+
     /// How many messages the carrier leaves unread at the most.
     pub(crate) fn room(mut self, room: usize) -> Self {
         self.room = room;
@@ -138,9 +146,12 @@ impl Builder {
             lead: self.lead,
             voice_format: self.tts.format,
             recording: self.recording,
+            resumed: self.resumed.clone(),
             limits: self.limits,
         };
-        let origin = self.clock.now();
+        let resumed = self.resumed.unwrap_or_default();
+        // The call was answered so long ago.
+        let origin = self.clock.now() - resumed.clock.since_start();
         let (phone, attachment) = Phone::connect("MZ1", origin, self.room);
         let (attach, attachments) = mpsc::channel(4);
         let (command, commands) = mpsc::channel(16);
@@ -157,6 +168,7 @@ impl Builder {
             carrier,
             attach,
             command,
+            first_seq: resumed.next_seq,
             log: Vec::new(),
             events,
             call: Some(call),

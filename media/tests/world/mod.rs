@@ -52,6 +52,7 @@ pub(crate) struct World {
     pub(crate) carrier: FakeCarrier,
     attach: mpsc::Sender<Attachment<FakeSocket>>,
     command: mpsc::Sender<CallCommand>,
+    first_seq: u64,
     log: Vec<CallEvent>,
     events: mpsc::UnboundedReceiver<CallEvent>,
     call: Option<JoinHandle<CallSummary>>,
@@ -120,7 +121,7 @@ impl World {
 
     fn collect(&mut self) {
         while let Ok(event) = self.events.try_recv() {
-            assert_eq!(event.seq, self.log.len() as u64, "events are numbered without a gap");
+            assert_eq!(event.seq, self.first_seq + self.log.len() as u64, "events are numbered without a gap");
             self.log.push(event);
         }
     }

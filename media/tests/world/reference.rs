@@ -10,9 +10,9 @@ use trunkline_media::{
     audio::Samples,
     event::{CallEvent, CallEventKind, Speaker, TurnSource},
     ids::{Epoch, GenerationId, MarkId, ReplyId, TurnId},
-    llm::LlmRequest,
+    llm::{LlmRequest, Message},
     time::MediaTime,
-    turn::{END_CALL, Output},
+    turn::{END_CALL, Output, Resumed},
 };
 
 /// Samples a millisecond.
@@ -107,9 +107,26 @@ pub(crate) struct Reference {
     hang_ups: u32,
     pub(crate) ended: bool,
     attached: bool,
+    /// How the call was taken up again, if it was.
+    resumed: Option<Resumed>,
+    first_turn: TurnId,
 }
 
 impl Reference {
+    /// Of a call that was answered in another process, or not.
+    pub(crate) fn of(resumed: Option<Resumed>) -> Self {
+        let Some(resumed) = resumed else { return Self::default() };
+        Self {
+            next_seq: resumed.next_seq,
+            last_at: resumed.clock,
+            // A reply's number is never that of one before: each of those was a turn.
+            replies: resumed.next_turn.0 - 1,
+            first_turn: resumed.next_turn,
+            resumed: Some(resumed),
+            ..Self::default()
+        }
+    }
+
     // What went in.
 
     pub(crate) fn on_attached(&mut self) {
@@ -227,11 +244,30 @@ impl Reference {
         assert_eq!(self.generation, None, "two generations at once");
         self.last_generation = request.generation;
         self.generation = Some(request.generation);
+        self.check_past(request);
         match &mut self.reply {
             Some(reply) => {
                 reply.generations.insert(request.generation);
             }
             None => self.guess = Some(request.generation),
+        }
+    }
+
+    /// Every word that was said before is in every request, in its order.
+    fn check_past(&self, request: &LlmRequest) {
+        let Some(resumed) = &self.resumed else { return };
+        let said: String = request
+            .messages
+            .iter()
+            .map(|message| match message {
+                Message::Caller { text } | Message::Agent { text, .. } => format!("{} ", text.expose()),
+                Message::System { .. } | Message::Tool { .. } => String::new(),
+            })
+            .collect();
+        let mut rest = said.as_str();
+        for turn in &resumed.history {
+            let found = rest.split_once(turn.text.expose().as_str());
+            rest = found.unwrap_or_else(|| panic!("{:?} is not in {said:?}", turn.text.expose())).1;
         }
     }
 
@@ -241,7 +277,12 @@ impl Reference {
         assert!(event.at == now && now >= self.last_at);
         self.last_at = now;
         match &event.kind {
+            CallEventKind::Answered => assert!(self.resumed.is_none(), "a call is answered once"),
+            CallEventKind::StreamAttached { reattached: false, .. } => {
+                assert!(self.resumed.is_none(), "it had a stream");
+            }
             CallEventKind::TurnStarted { turn, speaker } => {
+                assert!(*turn >= self.first_turn, "{turn} was a turn before");
                 assert!(self.turns.insert(*turn, (*speaker, false)).is_none(), "{turn} began twice");
             }
             CallEventKind::TurnEnded { turn, speaker, text, started, ended, .. } => {
@@ -258,6 +299,8 @@ impl Reference {
                 assert!(self.reply.is_none(), "two replies at once");
                 self.replies += 1;
                 assert_eq!(reply.0, self.replies, "replies are counted");
+                assert!(*turn >= self.first_turn, "{turn} was a turn before");
+                assert!(self.resumed.is_none() || *source != TurnSource::Greeting, "greeted twice");
                 // A guess that was not thrown away has become this reply.
                 assert!(self.guess.is_none() || *source == TurnSource::Llm, "a guess beside a reply of another kind");
                 let generations = self.guess.take().into_iter().collect();

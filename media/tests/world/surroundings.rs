@@ -14,7 +14,7 @@ use trunkline_media::{
     llm::{LlmEvent, ToolCall},
     time::MediaTime,
     tts::AlignedChar,
-    turn::{Input, Output, TurnConfig, TurnMachine},
+    turn::{Input, Output, Resumed, TurnConfig, TurnMachine},
 };
 
 use super::reference::{Reference, SAMPLES_PER_CHAR};
@@ -98,12 +98,20 @@ pub(crate) struct Surroundings {
     closing: Option<MediaTime>,
 }
 
+/// A machine of a call that begins, or is taken up again.
+pub(crate) fn machine(config: TurnConfig, resumed: Option<Resumed>) -> TurnMachine {
+    match resumed {
+        None => TurnMachine::new(config),
+        Some(resumed) => TurnMachine::resumed(config, resumed),
+    }
+}
+
 impl Surroundings {
-    pub(crate) fn new(config: TurnConfig, plans: Vec<Plan>) -> Self {
+    pub(crate) fn new(config: TurnConfig, resumed: Option<Resumed>, plans: Vec<Plan>) -> Self {
         Self {
-            machine: TurnMachine::new(config),
-            reference: Reference::default(),
-            now: MediaTime::ZERO,
+            now: resumed.as_ref().map_or(MediaTime::ZERO, |resumed| resumed.clock),
+            reference: Reference::of(resumed.clone()),
+            machine: machine(config, resumed),
             log: Vec::new(),
             outputs: Vec::new(),
             attached: false,
