@@ -1,51 +1,77 @@
 //! From what happened in a call to the values of its rows: a pure function of its events.
 //!
-//! Events come in the order of `seq`; rows are ordered by when speech *started* on the media clock, not by when a transcript arrived,
-//! and everything spoken has one, whatever produced it.
+//! Events come in the order of `seq`, and what is new is taken whenever its owner likes: `turns` and `conversation_events` are upserted by
+//! the numbers that the engine gave them, so a row that is known better later simply comes again. What has been taken is forgotten, so that
+//! a long call holds no more than a short one. Everything spoken has a row, whatever produced it; a transcript is read by `started_ms`, when
+//! speech began, which is not the order in which turns end.
 
 mod rows;
 
-pub use rows::{ConversationRow, EventRow, Status, TurnRow, TurnSpeaker};
+use std::collections::VecDeque;
 
-use trunkline_media::event::{CallEvent, CallEventKind, EndReason, Speaker};
+use trunkline_media::{
+    event::{CallEvent, CallEventKind, EndReason, Speaker},
+    ids::TurnId,
+};
 
-/// The rows of one call, as far as its events are known.
+pub use rows::{ConversationRow, EventRow, Rows, Status, TurnRow, TurnSpeaker, UsageRow};
+
+/// How many of the caller's turns wait for their answer to be heard. Rarely more than one does: one that is cut is not answered.
+const AWAITING: usize = 8;
+
+/// Makes the rows of one call of its events.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Journal {
-    conversation: ConversationRow,
-    /// In the order in which the turns ended.
-    turns: Vec<TurnRow>,
-    events: Vec<EventRow>,
+    /// What is new since it was last taken.
+    new: Rows,
+    answered: bool,
+    /// The caller's last turns, which their answers' latency is still to be added to.
+    awaiting: VecDeque<TurnRow>,
     /// What was generated for the agent's turn that is about to end: it is told just before.
-    generated: Option<(u32, String)>,
+    generated: Option<(TurnId, String)>,
+    /// The turns of either side that are under way, for usage.
+    caller: Option<TurnId>,
+    agent: Option<TurnId>,
 }
 
 impl Journal {
+    /// Of a call that was answered in another process, which has died: `answered_ms` is stored already.
+    pub fn resumed() -> Self {
+        Self { answered: true, ..Self::default() }
+    }
+
     /// Takes note of one more event.
     pub fn handle_event(&mut self, event: &CallEvent) {
         match &event.kind {
             CallEventKind::Answered => {
-                self.conversation.status = Status::Active;
-                self.conversation.answered_ms = Some(event.at.as_millis());
+                self.answered = true;
+                let conversation = self.new.conversation.get_or_insert_default();
+                conversation.status = Some(Status::Active);
+                conversation.answered_ms = Some(event.at.as_millis());
             }
-            CallEventKind::StreamAttached { reattached: true, .. } => self.conversation.reattached += 1,
+            CallEventKind::StreamAttached { reattached: true, .. } => {
+                self.new.conversation.get_or_insert_default().reattached += 1;
+            }
+            CallEventKind::TurnStarted { turn, speaker: Speaker::Caller } => self.caller = Some(*turn),
+            CallEventKind::ReplyStarted { turn, .. } => self.agent = Some(*turn),
             CallEventKind::ReplyEnded { turn, generated, interrupted, .. } => {
-                self.generated = interrupted.then(|| (turn.0, generated.expose().clone()));
+                self.agent = None;
+                self.generated = interrupted.then(|| (*turn, generated.expose().clone()));
             }
             // The caller's turn was over before its answer was heard.
             CallEventKind::Latency(latency) => {
-                if let Some(row) = self.turns.iter_mut().find(|row| row.turn == latency.turn.0) {
+                if let Some(index) = self.awaiting.iter().position(|row| row.turn == latency.turn.0)
+                    && let Some(mut row) = self.awaiting.remove(index)
+                {
                     row.latency = Some(*latency);
+                    self.new.put_turn(row);
                 }
             }
             CallEventKind::TurnEnded { turn, speaker, text, started, ended, source } => {
-                let generated = self.generated.take().filter(|(of, _)| *of == turn.0).map(|(_, text)| text);
-                self.turns.push(TurnRow {
+                let generated = self.generated.take().filter(|(of, _)| of == turn).map(|(_, text)| text);
+                let row = TurnRow {
                     turn: turn.0,
-                    speaker: match speaker {
-                        Speaker::Caller => TurnSpeaker::Customer,
-                        Speaker::Agent => TurnSpeaker::Agent,
-                    },
+                    speaker: (*speaker).into(),
                     started_ms: started.as_millis(),
                     ended_ms: ended.as_millis(),
                     text: text.expose().clone(),
@@ -53,33 +79,46 @@ impl Journal {
                     generated_text: generated,
                     source: *source,
                     latency: None,
+                };
+                if *speaker == Speaker::Caller {
+                    self.caller = None;
+                    if self.awaiting.len() == AWAITING {
+                        self.awaiting.pop_front();
+                    }
+                    self.awaiting.push_back(row.clone());
+                }
+                self.new.put_turn(row);
+            }
+            CallEventKind::Usage { provider, unit, quantity, wasted } => {
+                // A guess is thrown away while the caller goes on; what is heard belongs to no single turn.
+                let turn = if provider == "stt" { None } else { self.agent.or(self.caller) };
+                self.new.usage.push(UsageRow {
+                    seq: event.seq,
+                    at_ms: event.at.as_millis(),
+                    provider: provider.clone(),
+                    unit: unit.clone(),
+                    quantity: *quantity,
+                    wasted: *wasted,
+                    turn: turn.map(|turn| turn.0),
                 });
             }
             CallEventKind::Ended { reason } => {
-                self.conversation.end_reason = Some(*reason);
-                self.conversation.ended_ms = Some(event.at.as_millis());
-                self.conversation.status = status(self.conversation.answered_ms.is_some(), *reason);
+                let status = status(self.answered, *reason);
+                let conversation = self.new.conversation.get_or_insert_default();
+                conversation.end_reason = Some(*reason);
+                conversation.ended_ms = Some(event.at.as_millis());
+                conversation.status = Some(status);
+                self.new.ended = true;
             }
             _ => {}
         }
-        self.events.extend(EventRow::of(event));
+        self.new.events.extend(EventRow::of(event));
     }
 
-    /// The conversation's own columns.
-    pub const fn conversation(&self) -> &ConversationRow {
-        &self.conversation
-    }
-
-    /// The transcript, by when speech started.
-    pub fn turns(&self) -> Vec<TurnRow> {
-        let mut turns = self.turns.clone();
-        turns.sort_by_key(|turn| (turn.started_ms, turn.turn));
-        turns
-    }
-
-    /// The rows of `conversation_events`.
-    pub fn events(&self) -> &[EventRow] {
-        &self.events
+    /// What is new since the last time.
+    #[must_use]
+    pub fn take(&mut self) -> Rows {
+        std::mem::take(&mut self.new)
     }
 }
 

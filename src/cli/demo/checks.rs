@@ -5,7 +5,7 @@ use std::time::Duration;
 use trunkline_media::event::{EndReason, TurnSource};
 use trunkline_sim::twilio::CallStatus;
 
-use super::evidence::Evidence;
+use super::evidence::{BargeIn, Evidence};
 use crate::{
     cli::audio::sound,
     journal::{Status, TurnSpeaker},
@@ -24,6 +24,8 @@ pub struct Check {
 
 /// The longest that the agent may still be heard after the caller began to talk over it: what it takes to know speech from noise.
 const BARGE_IN: Duration = Duration::from_millis(900);
+/// What is said with pauses in it that are as long as some turns' ends.
+const PAUSES: &str = "jfk";
 /// A silence in the middle of a reply up to which it counts as an underrun.
 const UNDERRUN: Duration = Duration::from_millis(500);
 
@@ -81,15 +83,16 @@ impl Checks {
     }
 
     fn interruption(&mut self, evidence: &Evidence) {
-        let stopped = evidence.stopped_after();
-        let held = stopped.is_some_and(|after| after <= BARGE_IN);
-        let detail = stopped.map_or("it never happened".into(), |after| {
-            format!(
-                "silent {} ms after the caller's first sound; {} are allowed",
-                after.as_millis(),
-                BARGE_IN.as_millis()
-            )
-        });
+        let (held, detail) = match evidence.barge_in() {
+            BargeIn::Never => (false, "the caller never did".into()),
+            BargeIn::Silence => (false, "the agent was silent when the caller began".into()),
+            BargeIn::NotStopped => (false, "it went on".into()),
+            BargeIn::Stopped { after } => {
+                let (after, allowed) = (after.as_millis(), BARGE_IN.as_millis());
+                let detail = format!("silent {after} ms after the caller's first sound; {allowed} are allowed");
+                (after <= allowed, detail)
+            }
+        };
         self.push("talking over the agent stops it", held, detail);
         let cuts = evidence.cuts();
         let (held, detail) = match cuts.as_slice() {
@@ -108,8 +111,17 @@ impl Checks {
     }
 
     fn pauses(&mut self, evidence: &Evidence) {
-        let detail = format!("{} guesses were taken back", evidence.resumed);
-        self.push("pauses inside a sentence do not end the turn", evidence.resumed > 0, detail);
+        let request = evidence.requests.iter().find(|request| request.clip == PAUSES);
+        let span = request.and_then(|request| evidence.span(request.step));
+        let (held, detail) = match span {
+            None => (false, "it was not said".into()),
+            Some(span) => {
+                let (guesses, turns) = (evidence.taken_back_within(&span), evidence.caller_turns_within(&span).len());
+                let detail = format!("{guesses} guesses were taken back while it was said; {turns} turn");
+                (guesses > 0 && turns == 1, detail)
+            }
+        };
+        self.push(format!("the pauses inside {PAUSES} do not end the turn"), held, detail);
     }
 
     fn ending(&mut self, evidence: &Evidence) {
@@ -135,7 +147,7 @@ impl Checks {
         self.push("the agent hangs up through the carrier's REST API", held, status);
         let carrier = evidence.phone.as_ref().map(|phone| phone.status);
         let held =
-            carrier == Some(CallStatus::Completed) && evidence.journal.conversation().status == Status::Completed;
+            carrier == Some(CallStatus::Completed) && evidence.journal.conversation().status == Some(Status::Completed);
         let detail = carrier.map_or("no report", CallStatus::as_str);
         self.push("the call is completed", held, detail);
     }

@@ -1,6 +1,9 @@
 //! What is known of a call when it is over: the server's events, the phone's report, the simulators' counters and the recording.
 
-use std::time::Duration;
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use trunkline_media::{
     call::CallSummary,
@@ -8,16 +11,17 @@ use trunkline_media::{
 };
 use trunkline_sim::{
     audio::mulaw_decode,
+    deepgram::{Message, SimEvent, SimEventKind},
     twilio::{
         CallReport,
-        phone::{PhoneEventKind, PhoneReport},
+        phone::{PhoneEvent, PhoneEventKind, PhoneReport},
     },
 };
 
 use super::scenario::Request;
 use crate::{
     cli::audio::{FRAME, FRAME_LENGTH, Sides, is_loud},
-    journal::{Journal, TurnRow, TurnSpeaker},
+    journal::{ConversationRow, EventRow, Journal, Rows, TurnRow, TurnSpeaker},
 };
 
 /// All that is known of the call.
@@ -30,19 +34,69 @@ pub struct Evidence {
     /// The server's events, in order.
     pub events: Vec<CallEvent>,
     /// The rows that they make.
-    pub journal: Journal,
+    pub journal: Collected,
     /// What the engine counted.
     pub summary: Option<CallSummary>,
     /// What the phone and the carrier saw.
     pub phone: Option<CallReport>,
     /// Words that the recogniser could not make out.
     pub unrecognised: u64,
-    /// Guesses at the end of a turn that were taken back.
-    pub resumed: usize,
+    /// When the recogniser took back its guess that a turn was over.
+    pub taken_back: Vec<Instant>,
     /// Connections that were still open when the call was long over.
     pub open: Vec<(&'static str, usize)>,
     /// The server's recording.
     pub recording: Option<Sides>,
+}
+
+/// How talking over the agent went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BargeIn {
+    /// The caller did not get to it.
+    Never,
+    /// The agent was silent when the caller began: nothing was talked over, and nothing is proven.
+    Silence,
+    /// The agent went on.
+    NotStopped,
+    /// The agent was stopped.
+    Stopped {
+        /// From the caller's first sound to the agent's last.
+        after: Duration,
+    },
+}
+
+/// An agent that was heard so shortly before is in the middle of speaking.
+const JUST_BEFORE: Duration = Duration::from_millis(100);
+
+/// The rows of the call so far.
+#[derive(Debug, Default)]
+pub struct Collected {
+    journal: Journal,
+    rows: Rows,
+}
+
+impl Collected {
+    fn handle_event(&mut self, event: &CallEvent) {
+        self.journal.handle_event(event);
+        self.rows.merge(self.journal.take());
+    }
+
+    /// The conversation's own columns.
+    pub fn conversation(&self) -> ConversationRow {
+        self.rows.conversation.clone().unwrap_or_default()
+    }
+
+    /// The transcript, by when speech began.
+    pub fn turns(&self) -> Vec<TurnRow> {
+        let mut turns = self.rows.turns.clone();
+        turns.sort_by_key(|turn| (turn.started_ms, turn.turn));
+        turns
+    }
+
+    /// What happened.
+    pub fn events(&self) -> &[EventRow] {
+        &self.rows.events
+    }
 }
 
 /// A reply that was cut.
@@ -77,21 +131,57 @@ impl Evidence {
         self.phone.as_ref().and_then(|phone| phone.streams.first())
     }
 
-    /// For how long the agent was still heard after the caller began to talk over it; `None`: that never happened.
-    pub(super) fn stopped_after(&self) -> Option<Duration> {
+    /// Keeps what the recogniser's log tells of guesses.
+    pub(super) fn heard_by_recogniser(&mut self, log: &[SimEvent]) {
+        let taken_back =
+            log.iter().filter(|event| matches!(event.kind, SimEventKind::Sent { kind: Message::TurnResumed, .. }));
+        self.taken_back = taken_back.map(|event| event.at).collect();
+    }
+
+    /// From when to when the caller was busy with a step, on the phone's clock.
+    pub(super) fn span(&self, step: usize) -> Option<Range<Duration>> {
         let stream = self.stream()?;
-        let step = PhoneEventKind::Step(self.barge_in_step?);
-        let mut events = stream.events.iter().skip_while(|event| event.kind != step);
-        let began = events.find(|event| event.kind == PhoneEventKind::CallerStartedSpeaking)?.at;
-        let ended = events.find(|event| event.kind == PhoneEventKind::CallerStoppedSpeaking)?.at;
-        let cleared = stream.playback.clears.iter().any(|clear| (began..ended).contains(&clear.at));
-        let last_heard = |frame: usize| {
-            let samples: Vec<i16> =
-                stream.playback.heard.chunks(FRAME).nth(frame)?.iter().map(|b| mulaw_decode(*b)).collect();
-            is_loud(&samples).then_some(FRAME_LENGTH * (frame as u32 + 1))
+        let at = |step| stream.events.iter().find(|event| event.kind == PhoneEventKind::Step(step));
+        Some(at(step)?.at..at(step + 1)?.at)
+    }
+
+    /// How many guesses were taken back within a time on the phone's clock.
+    pub(super) fn taken_back_within(&self, span: &Range<Duration>) -> usize {
+        let zero = self.stream().and_then(|stream| stream.started);
+        let on_clock = |at: &&Instant| zero.is_some_and(|zero| span.contains(&at.saturating_duration_since(zero)));
+        self.taken_back.iter().filter(on_clock).count()
+    }
+
+    /// The caller's turns that share some of a time with it. The call's clock and the phone's begin together, with the stream.
+    pub(super) fn caller_turns_within(&self, span: &Range<Duration>) -> Vec<TurnRow> {
+        let ms = |ms| Duration::from_millis(ms);
+        let mut turns = self.turns(TurnSpeaker::Customer);
+        turns.retain(|turn| ms(turn.started_ms) < span.end && span.start < ms(turn.ended_ms));
+        turns
+    }
+
+    /// How talking over the agent went, by what the phone played.
+    pub(super) fn barge_in(&self) -> BargeIn {
+        let Some((stream, span)) = self.stream().zip(self.barge_in_step.and_then(|step| self.span(step))) else {
+            return BargeIn::Never;
+        };
+        let began =
+            |event: &&PhoneEvent| event.kind == PhoneEventKind::CallerStartedSpeaking && span.contains(&event.at);
+        let Some(began) = stream.events.iter().find(began).map(|event| event.at) else { return BargeIn::Never };
+        let heard = |frame: usize| {
+            let bytes = stream.playback.heard.chunks(FRAME).nth(frame).unwrap_or_default();
+            let samples: Vec<i16> = bytes.iter().map(|byte| mulaw_decode(*byte)).collect();
+            !samples.is_empty() && is_loud(&samples)
         };
         let frames = |at: Duration| (at.as_millis() / FRAME_LENGTH.as_millis()) as usize;
-        let last = (frames(began)..frames(ended)).rev().find_map(last_heard);
-        cleared.then(|| last.map_or(Duration::ZERO, |last| last.saturating_sub(began)))
+        if !(frames(began.saturating_sub(JUST_BEFORE))..frames(began)).any(heard) {
+            return BargeIn::Silence;
+        }
+        // All that is heard before it was cleared is of the reply that is cut, and nothing behind that is.
+        let cleared = stream.playback.clears.iter().map(|clear| clear.at).find(|at| (began..span.end).contains(at));
+        let Some(cleared) = cleared else { return BargeIn::NotStopped };
+        let last = (frames(began)..=frames(cleared)).rev().find(|frame| heard(*frame));
+        let silent = last.map_or(began, |last| FRAME_LENGTH * (last as u32 + 1));
+        BargeIn::Stopped { after: silent.saturating_sub(began) }
     }
 }

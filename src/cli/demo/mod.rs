@@ -17,7 +17,6 @@ use std::{
 use clap::Args;
 use tokio::time::{Instant, timeout_at};
 use trunkline_sim::{
-    deepgram::{Message, SimEventKind},
     twilio::{InboundCall, NoSuchNumber, phone::PhoneConfig},
     voice::VoiceError,
 };
@@ -187,8 +186,7 @@ pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Re
         }
     }
     evidence.unrecognised = sims.deepgram.unrecognised();
-    let resumed = |kind: &SimEventKind| matches!(kind, SimEventKind::Sent { kind: Message::TurnResumed, .. });
-    evidence.resumed = sims.deepgram.log().iter().filter(|event| resumed(&event.kind)).count();
+    evidence.heard_by_recogniser(&sims.deepgram.log());
     evidence.open = sims.settled(SETTLE_LIMIT).await;
     server.stop(Duration::from_secs(5)).await;
 

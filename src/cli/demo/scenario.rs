@@ -29,6 +29,8 @@ pub(super) struct Request {
     pub(super) answer: String,
     /// The caller talks over the agent with it.
     pub(super) barges_in: bool,
+    /// Index of the step in which it is said.
+    pub(super) step: usize,
 }
 
 impl Scenario {
@@ -46,14 +48,15 @@ impl Scenario {
 
     /// What the caller says, in order.
     pub(super) fn requests(&self, sounds: &Sounds) -> Vec<Request> {
-        let said = self.caller.steps.iter().filter_map(|step| Some((step, step.sound()?)));
-        said.map(|(step, clip)| {
+        let said = self.caller.steps.iter().enumerate().filter_map(|(index, step)| Some((index, step, step.sound()?)));
+        said.map(|(index, step, clip)| {
             let words = sounds.recording(clip).map_or_else(String::new, |recording| recording.transcript().to_owned());
             Request {
                 clip: clip.to_owned(),
                 answer: self.answer(&words).to_owned(),
                 words,
                 barges_in: matches!(step, CallerStep::BargeIn { .. }),
+                step: index,
             }
         })
         .collect()
