@@ -51,7 +51,7 @@ pub(super) struct Call {
     #[arg(long, value_name = "NUMBER", default_value = NUMBER)]
     to: String,
     /// A value handed to the stream, as `name=value`; only with --stream. May be given more than once.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter, requires = "stream")]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter, requires = "stream", conflicts_with = "voice_webhook")]
     parameter: Vec<(String, String)>,
     /// Where the carrier's REST API listens during the call, for a server whose TWILIO_BASE_URL is this address. Default: a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
