@@ -162,12 +162,17 @@ impl Evidence {
 
     /// How talking over the agent went, by what the phone played.
     pub(super) fn barge_in(&self) -> BargeIn {
-        let Some((stream, span)) = self.stream().zip(self.barge_in_step.and_then(|step| self.span(step))) else {
-            return BargeIn::Never;
-        };
+        let span = self.barge_in_step.and_then(|step| self.span(step));
+        self.stream().zip(span).map_or(BargeIn::Never, |(stream, span)| BargeIn::of(stream, &span))
+    }
+}
+
+impl BargeIn {
+    /// How it went on this stream, in the time in which the caller was busy with it.
+    fn of(stream: &PhoneReport, span: &Range<Duration>) -> Self {
         let began =
             |event: &&PhoneEvent| event.kind == PhoneEventKind::CallerStartedSpeaking && span.contains(&event.at);
-        let Some(began) = stream.events.iter().find(began).map(|event| event.at) else { return BargeIn::Never };
+        let Some(began) = stream.events.iter().find(began).map(|event| event.at) else { return Self::Never };
         let heard = |frame: usize| {
             let bytes = stream.playback.heard.chunks(FRAME).nth(frame).unwrap_or_default();
             let samples: Vec<i16> = bytes.iter().map(|byte| mulaw_decode(*byte)).collect();
@@ -175,13 +180,81 @@ impl Evidence {
         };
         let frames = |at: Duration| (at.as_millis() / FRAME_LENGTH.as_millis()) as usize;
         if !(frames(began.saturating_sub(JUST_BEFORE))..frames(began)).any(heard) {
-            return BargeIn::Silence;
+            return Self::Silence;
         }
         // All that is heard before it was cleared is of the reply that is cut, and nothing behind that is.
         let cleared = stream.playback.clears.iter().map(|clear| clear.at).find(|at| (began..span.end).contains(at));
-        let Some(cleared) = cleared else { return BargeIn::NotStopped };
+        let Some(cleared) = cleared else { return Self::NotStopped };
         let last = (frames(began)..=frames(cleared)).rev().find(|frame| heard(*frame));
         let silent = last.map_or(began, |last| FRAME_LENGTH * (last as u32 + 1));
-        BargeIn::Stopped { after: silent.saturating_sub(began) }
+        Self::Stopped { after: silent.saturating_sub(began) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_sim::{
+        audio::mulaw_encode,
+        twilio::{
+            phone::{Sids, StreamEnd},
+            playback::{Clearing, PlaybackReport, SILENCE},
+        },
+    };
+
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A caller who speaks over the agent from 2 s to 4 s, and an agent that is heard when this says so.
+    fn barge_in(heard: &[(u64, u64)], cleared: Option<u64>) -> BargeIn {
+        let mut bytes = vec![SILENCE; 8 * 6_000];
+        for (from, to) in heard {
+            bytes[8 * *from as usize..8 * *to as usize].fill(mulaw_encode(6_000));
+        }
+        let clears = cleared.map(|at| Clearing { at: ms(at), dropped: 800, marks: 1 });
+        let event = |at, kind| PhoneEvent { at: ms(at), kind };
+        let stream = PhoneReport {
+            sids: Sids { account: "AC1".into(), call: "CA1".into(), stream: "MZ1".into() },
+            url: String::new(),
+            started: None,
+            duration: ms(6_000),
+            said: Vec::new(),
+            playback: PlaybackReport {
+                heard: bytes,
+                clears: clears.into_iter().collect(),
+                ..PlaybackReport::default()
+            },
+            marks: Vec::new(),
+            warnings: Vec::new(),
+            invalid: Vec::new(),
+            invalid_count: 0,
+            sent: 0,
+            lost: 0,
+            worst_lateness: Duration::ZERO,
+            events: vec![
+                event(0, PhoneEventKind::CallerStartedSpeaking),
+                event(1_000, PhoneEventKind::Step(2)),
+                event(2_000, PhoneEventKind::CallerStartedSpeaking),
+                event(4_000, PhoneEventKind::Step(3)),
+            ],
+            ended: StreamEnd::HungUp,
+        };
+        BargeIn::of(&stream, &(ms(1_000)..ms(4_000)))
+    }
+
+    #[test]
+    fn an_interruption_is_measured_to_the_last_sound_before_the_clear() {
+        assert_eq!(barge_in(&[(500, 2_300)], Some(2_500)), BargeIn::Stopped { after: ms(300) });
+        // The next answer is no part of it, however soon it comes.
+        assert_eq!(barge_in(&[(500, 2_300), (3_000, 3_900)], Some(2_500)), BargeIn::Stopped { after: ms(300) });
+        // Nor is a stop between two words its end.
+        assert_eq!(barge_in(&[(500, 2_300), (2_700, 3_400)], Some(3_400)), BargeIn::Stopped { after: ms(1_400) });
+        // An agent that was silent when the caller began was not stopped by it.
+        assert_eq!(barge_in(&[(500, 1_800)], Some(2_500)), BargeIn::Silence);
+        assert_eq!(barge_in(&[(500, 1_800), (2_200, 2_400)], Some(2_500)), BargeIn::Silence);
+        assert_eq!(barge_in(&[(500, 5_500)], None), BargeIn::NotStopped);
+        assert_eq!(barge_in(&[(500, 5_500)], Some(4_500)), BargeIn::NotStopped);
     }
 }
