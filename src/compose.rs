@@ -8,7 +8,7 @@ use trunkline_media::{
     audio::{AudioFormat, vad::VadConfig},
     call::{CallConfig, CallLimits, CallPeers, Carrier},
     llm::{Llm, LlmLimits, openai},
-    net::Net,
+    net::{BaseUrl, Http, Net},
     stt::{self, SttConfig, SttLimits},
     tools::{self, NoTools},
     tts::{self, TtsConfig, TtsLimits, VoiceSettings},
@@ -24,7 +24,7 @@ pub struct Composer {
     settings: Arc<Settings>,
     net: Net,
     models: openai::OpenAiConfig,
-    http: reqwest::Client,
+    http: Http,
     clock: Arc<dyn Clock>,
 }
 
@@ -49,7 +49,7 @@ impl Composer {
         let models = std::iter::once(first)
             .chain(rest)
             .map(|(model, first_token)| openai::OpenAiModel {
-                base_url: settings.vendors.openai_base_url.clone(),
+                base_url: BaseUrl::operator(&settings.vendors.openai_base_url),
                 api_key: settings.vendors.openai_api_key.clone(),
                 model,
                 first_token: Some(Duration::from_millis(u64::from(first_token))),
@@ -60,7 +60,7 @@ impl Composer {
             })
             .collect();
         let limits = LlmLimits::default();
-        let http = openai::http_client(&net, limits.connect).map_err(|error| ComposeError::Llm(error.to_string()))?;
+        let http = Http::new(&net, limits.connect).map_err(|error| ComposeError::Llm(error.to_string()))?;
         let models = openai::OpenAiConfig { models, limits, tag: String::new() };
         // What is wrong with the models shows now, not at the first call.
         openai::OpenAi::with_client(models.clone(), http.clone())
@@ -78,9 +78,9 @@ impl Composer {
         self.agent.is_active
     }
 
-    /// The HTTP client that all calls share.
+    /// The HTTP client that all calls share, for addresses of the operator's.
     pub const fn http(&self) -> &reqwest::Client {
-        &self.http
+        self.http.direct()
     }
 
     /// Opens a call's vendor sockets: done while it still rings, so that the first turn does not pay for it.
@@ -88,7 +88,7 @@ impl Composer {
         let vendors = &self.settings.vendors;
         let speech = &self.agent.speech_config;
         let stt = SttConfig {
-            base_url: vendors.deepgram_base_url.clone(),
+            base_url: BaseUrl::operator(&vendors.deepgram_base_url),
             api_key: vendors.deepgram_api_key.clone(),
             model: speech.model.clone(),
             language: speech.language.clone(),
@@ -101,7 +101,7 @@ impl Composer {
         };
         let voice = &self.agent.voice_config;
         let tts = TtsConfig {
-            base_url: vendors.elevenlabs_base_url.clone(),
+            base_url: BaseUrl::operator(&vendors.elevenlabs_base_url),
             api_key: vendors.elevenlabs_api_key.clone(),
             voice_id: voice.voice_id.clone(),
             model: voice.model.clone(),

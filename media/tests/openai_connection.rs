@@ -12,7 +12,7 @@ use trunkline_media::{
         Llm, LlmEvent, LlmLimits,
         openai::{OpenAi, OpenAiConfig, OpenAiConfigError, OpenAiModel},
     },
-    net::Net,
+    net::{BaseUrl, Net},
 };
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn neither_keys_nor_words_are_printed() {
 fn what_could_not_be_sent_is_refused_at_once() {
     let net = Net::new(&[]).unwrap();
     let config = |base_url: &str, key: &str, tag: &str| OpenAiConfig {
-        models: vec![OpenAiModel::new(base_url, Secret::new(key), "m")],
+        models: vec![OpenAiModel::new(BaseUrl::operator(base_url), Secret::new(key), "m")],
         limits: LlmLimits::default(),
         tag: tag.into(),
     };

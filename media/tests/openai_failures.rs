@@ -7,7 +7,10 @@ use std::time::Duration;
 use responder::{Answer, Piece, Responder, chat::*};
 use serde_json::json;
 use trunkline_base::{Clock, Secret, SystemClock};
-use trunkline_media::llm::{LlmEvent, LlmLimits, openai::OpenAiModel};
+use trunkline_media::{
+    llm::{LlmEvent, LlmLimits, openai::OpenAiModel},
+    net::BaseUrl,
+};
 
 #[tokio::test]
 async fn a_model_that_hangs_is_followed_by_the_next_within_its_time() {
@@ -95,7 +98,7 @@ async fn a_vendor_that_asks_for_a_pause_gets_it_if_there_is_time() {
 
 #[tokio::test]
 async fn nobody_at_the_address_is_a_fault_of_connecting() {
-    let nobody = OpenAiModel::new("http://127.0.0.1:9/v1", Secret::new(KEY), "m");
+    let nobody = OpenAiModel::new(BaseUrl::operator("http://127.0.0.1:9/v1"), Secret::new(KEY), "m");
     let second = Responder::start([answer("Here.")]).await;
     let events = heard(start(&llm(vec![nobody, model(&second)], limits()))).await;
     assert_eq!(events[..2], [fault("connect", "no connection"), said("Here.")]);

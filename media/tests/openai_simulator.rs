@@ -12,7 +12,7 @@ use trunkline_media::{
         Llm, LlmEvent, LlmLimits, LlmRequest, LlmStream, Message, ToolSpec,
         openai::{self, OpenAi, OpenAiModel},
     },
-    net::Net,
+    net::{BaseUrl, Net},
 };
 use trunkline_sim::{
     fault::{Fault, Script},
@@ -45,7 +45,7 @@ async fn simulator(config: OpenAiConfig, tls: Option<&TlsIdentity>) -> OpenAiSim
 }
 
 fn model(sim: &OpenAiSim) -> OpenAiModel {
-    OpenAiModel::new(sim.base_url(), Secret::new(KEY), "gpt-4o-mini")
+    OpenAiModel::new(BaseUrl::operator(sim.base_url()), Secret::new(KEY), "gpt-4o-mini")
 }
 
 fn limits() -> LlmLimits {

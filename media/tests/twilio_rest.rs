@@ -7,8 +7,7 @@ use std::time::Duration;
 use responder::{Answer, Responder};
 use trunkline_base::{Clock, Secret, SystemClock};
 use trunkline_media::{
-    llm::openai::http_client,
-    net::Net,
+    net::{Http, Net},
     telephony::twilio::rest::{CallStatus, RestError, RestLimits, TwilioAuth, TwilioRest},
 };
 
@@ -16,7 +15,8 @@ const CALL: &str = "CA00000000000000000000000000000001";
 const TOKEN: &str = "a-very-secret-token";
 
 fn rest(base_url: &str) -> TwilioRest {
-    let http = http_client(&Net::new(&[]).expect("the usual authorities"), Duration::from_secs(2)).expect("a client");
+    let net = Net::new(&[]).expect("the usual authorities");
+    let http = Http::new(&net, Duration::from_secs(2)).expect("a client").direct().clone();
     let auth = TwilioAuth { user: "AC1".into(), password: Secret::new(TOKEN) };
     let limits = RestLimits { backoff: Duration::from_millis(10), ..RestLimits::default() };
     TwilioRest::new(http, base_url, "AC1", auth).with_limits(limits)
@@ -117,7 +117,7 @@ async fn a_call_s_status_is_read() {
     }
     let server = Responder::start([problem(404, 20_404), Answer::status(200, "<html>")]).await;
     let rest = TwilioRest::new(
-        http_client(&Net::new(&[]).unwrap(), Duration::from_secs(2)).unwrap(),
+        Http::new(&Net::new(&[]).unwrap(), Duration::from_secs(2)).unwrap().direct().clone(),
         &format!("{}/", server.url()),
         "AC1",
         TwilioAuth { user: "SK1".into(), password: Secret::new(TOKEN) },

@@ -1,18 +1,31 @@
-//! What every driver needs of the network: trust, and the sizes and limits of sockets.
+//! What every driver needs of the network: trust, the guard of user-given addresses, and the sizes and limits of sockets.
+
+mod base_url;
+mod http;
+mod socket;
 
 use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
-use tokio_tungstenite::{Connector, tungstenite::protocol::WebSocketConfig};
+use trunkline_base::guard::{AllowedRanges, Guard};
 
-/// The TLS client of all drivers. Cloning shares it.
+pub(crate) use self::socket::{OpenError, WebSocket};
+pub use self::{
+    base_url::{BaseUrl, Trust},
+    http::Http,
+    socket::socket_config,
+};
+
+/// The TLS client of all drivers, and the guard of those addresses that users gave. Cloning shares both.
 #[derive(Debug, Clone)]
 pub struct Net {
     tls: Arc<ClientConfig>,
+    guard: Guard,
 }
 
 impl Net {
-    /// Trusts the web's usual authorities and, beside them, `extra` ones (a proxy's or a simulator's).
+    /// Trusts the web's usual authorities and, beside them, `extra` ones (a proxy's or a simulator's). User-given addresses may lead
+    /// nowhere inside.
     pub fn new(extra: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for certificate in extra {
@@ -22,27 +35,23 @@ impl Net {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: Arc::new(config) })
+        Ok(Self { tls: Arc::new(config), guard: Guard::new(AllowedRanges::none()) })
     }
 
-    /// For `tokio_tungstenite::connect_async_tls_with_config`.
-    pub fn connector(&self) -> Connector {
-        Connector::Rustls(self.tls.clone())
+    /// With a guard that an operator has set up.
+    #[must_use]
+    pub fn with_guard(mut self, guard: Guard) -> Self {
+        self.guard = guard;
+        self
     }
 
     /// The TLS configuration, for an HTTP client.
-    pub fn tls(&self) -> &Arc<ClientConfig> {
+    pub const fn tls(&self) -> &Arc<ClientConfig> {
         &self.tls
     }
-}
 
-/// Sizes of a vendor's WebSocket: the library's default read buffer of 128 KiB, zeroed at every read, would cost more than the rest
-/// of a call. `max_message` bounds what one message may make us allocate.
-pub fn socket_config(max_message: usize) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(8 * 1024)
-        .write_buffer_size(0)
-        .max_write_buffer_size(1024 * 1024)
-        .max_message_size(Some(max_message))
-        .max_frame_size(Some(max_message))
+    /// What decides about user-given addresses.
+    pub const fn guard(&self) -> &Guard {
+        &self.guard
+    }
 }

@@ -14,13 +14,13 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use trunkline_base::{Personal, Secret};
 
-use crate::{audio::AudioFormat, time::MediaTime};
+use crate::{audio::AudioFormat, net::BaseUrl, time::MediaTime};
 
 /// Which recogniser, and how it is to listen.
 #[derive(Debug, Clone)]
 pub struct SttConfig {
     /// `http(s)://host[:port]` of the vendor, a proxy or a simulator.
-    pub base_url: String,
+    pub base_url: BaseUrl,
     /// The vendor's key.
     pub api_key: Secret,
     /// The vendor's model, such as `nova-3` or `flux-general-en`.

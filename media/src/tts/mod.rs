@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use trunkline_base::Secret;
 
-use crate::{audio::AudioFormat, ids::ReplyId};
+use crate::{audio::AudioFormat, ids::ReplyId, net::BaseUrl};
 
 /// Which voice, and how it is to speak.
 #[derive(Debug, Clone)]
 pub struct TtsConfig {
     /// `http(s)://host[:port]` of the vendor, a proxy or a simulator.
-    pub base_url: String,
+    pub base_url: BaseUrl,
     /// The vendor's key.
     pub api_key: Secret,
     /// The vendor's id of the voice.

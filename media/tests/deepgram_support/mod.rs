@@ -14,7 +14,7 @@ use bytes::Bytes;
 use trunkline_base::{Secret, SystemClock};
 use trunkline_media::{
     audio::AudioFormat,
-    net::Net,
+    net::{BaseUrl, Net},
     stt::{SttAudio, SttCommand, SttConfig, SttEvent, SttLimits, SttSession, deepgram},
     time::MediaTime,
 };
@@ -26,7 +26,7 @@ const FRAME: u64 = 160;
 
 pub fn config(base_url: &str, model: &str) -> SttConfig {
     SttConfig {
-        base_url: base_url.into(),
+        base_url: BaseUrl::operator(base_url),
         api_key: Secret::new(KEY),
         model: model.into(),
         language: None,

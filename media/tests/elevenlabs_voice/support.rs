@@ -13,7 +13,7 @@ use trunkline_base::{Secret, SystemClock};
 use trunkline_media::{
     audio::{AudioFormat, Encoding},
     ids::ReplyId,
-    net::Net,
+    net::{BaseUrl, Net},
     tts::{TtsCommand, TtsConfig, TtsEvent, TtsLimits, TtsSession, VoiceSettings, elevenlabs},
 };
 use trunkline_sim::{
@@ -51,7 +51,7 @@ pub fn vendor(faults: impl IntoIterator<Item = Option<Fault>>) -> ElevenLabsConf
 
 pub fn config(base_url: &str) -> TtsConfig {
     TtsConfig {
-        base_url: base_url.into(),
+        base_url: BaseUrl::operator(base_url),
         api_key: Secret::new(KEY),
         voice_id: "21m00Tcm4TlvDq8ikWAM".into(),
         model: "eleven_flash_v2_5".into(),

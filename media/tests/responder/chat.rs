@@ -12,7 +12,7 @@ use trunkline_media::{
         Llm, LlmEvent, LlmLimits, LlmRequest, LlmStream, Message, ToolCall, ToolSpec,
         openai::{OpenAi, OpenAiConfig, OpenAiModel},
     },
-    net::Net,
+    net::{BaseUrl, Net},
 };
 
 use super::{Answer, Piece, Responder};
@@ -64,7 +64,7 @@ pub(crate) fn limits() -> LlmLimits {
 }
 
 pub(crate) fn model(server: &Responder) -> OpenAiModel {
-    OpenAiModel::new(format!("{}/v1/", server.url()), Secret::new(KEY), "m")
+    OpenAiModel::new(BaseUrl::operator(format!("{}/v1/", server.url())), Secret::new(KEY), "m")
 }
 
 pub(crate) fn llm(models: Vec<OpenAiModel>, limits: LlmLimits) -> OpenAi {

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     ids::GenerationId,
     llm::{LlmEvent, LlmRequest},
+    net::BaseUrl,
 };
 
 /// The pause before a model is asked once more.
@@ -173,8 +174,9 @@ async fn attempt(
 type Chunks = Pin<Box<dyn Stream<Item = Result<Chunk, OpenAIError>> + Send>>;
 
 async fn open(shared: &Shared, endpoint: &Endpoint, request: &LlmRequest, ending: &Ending) -> Result<Chunks, LlmError> {
-    let transport = Transport { http: shared.http.clone(), ending: ending.clone() };
-    let client = Client::build(shared.http.clone(), endpoint.config.clone()).with_http_service(transport);
+    let transport =
+        Transport { http: shared.http.clone(), trust: endpoint.model.base_url.trust(), ending: ending.clone() };
+    let client = Client::build(shared.http.direct().clone(), endpoint.config.clone()).with_http_service(transport);
     let id = format!("{}-{}", shared.tag, request.generation);
     let chat = client.chat().header("X-Client-Request-Id", id).map_err(|_| LlmError::Request)?;
     let body = ChatRequest::new(&endpoint.model, request);
@@ -255,15 +257,16 @@ impl Reading {
 
 /// Opens a connection to each place where a model is served, by a request that costs nothing; its answer doesn't matter.
 pub(super) async fn warm(shared: Arc<Shared>) {
-    let mut warmed: Vec<&str> = Vec::new();
+    let mut warmed: Vec<&BaseUrl> = Vec::new();
     for Endpoint { model, .. } in &shared.models {
-        if warmed.contains(&model.base_url.as_str()) {
+        if warmed.contains(&&model.base_url) {
             continue;
         }
         warmed.push(&model.base_url);
-        let request = shared.http.get(format!("{}/models", model.base_url)).bearer_auth(model.api_key.expose());
+        let request = shared.http.direct().get(format!("{}/models", &*model.base_url));
+        let request = request.bearer_auth(model.api_key.expose()).build();
         let answer = async {
-            let mut response = request.send().await.ok()?;
+            let mut response = shared.http.execute(model.base_url.trust(), request.ok()?).await.ok()?;
             let mut read = 0;
             while let Some(chunk) = response.chunk().await.ok()? {
                 read += chunk.len();

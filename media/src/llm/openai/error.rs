@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use async_openai::error::OpenAIError;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use trunkline_base::guard::{GuardError, GuardedError};
 
 /// A named limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,9 @@ impl fmt::Display for Limit {
 /// Why a model did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LlmError {
+    /// The address is a user's and not one that may be connected to.
+    #[error("the model's address is refused: {0}")]
+    Address(GuardError),
     /// Nobody answered at the address.
     #[error("no connection")]
     Connect,
@@ -79,6 +83,7 @@ impl LlmError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Connect | Self::Lost | Self::Ended => true,
+            Self::Address(error) => !error.is_permanent(),
             Self::Refused { should_retry: Some(said), code, .. } => *said && !code.is_quota(),
             Self::Refused { status, code, .. } => (*status == 429 && !code.is_quota()) || *status >= 500,
             Self::InStream(code) => {
@@ -91,7 +96,7 @@ impl LlmError {
     /// What we were doing, in the words of [`crate::llm::LlmEvent::Fault`].
     pub(super) fn phase(&self, begun: bool) -> &'static str {
         match self {
-            Self::Connect | Self::Timeout(Limit::Connect) => "connect",
+            Self::Address(_) | Self::Connect | Self::Timeout(Limit::Connect) => "connect",
             _ if begun => "stream",
             _ => "first_token",
         }
@@ -105,6 +110,14 @@ impl LlmError {
             OpenAIError::StreamError(_) => Self::Lost,
             OpenAIError::Reqwest(error) => Self::from_http(&error),
             _ => Self::Request,
+        }
+    }
+
+    /// The kind of a request's failure.
+    pub(super) fn from_guarded(error: &GuardedError) -> Self {
+        match error {
+            GuardedError::Refused(error) => Self::Address(*error),
+            GuardedError::Http(error) => Self::from_http(error),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The HTTP underneath: one pooled client, and a transport that neither retries nor quotes, and bounds what it reads.
+//! The HTTP underneath: a transport that neither retries nor quotes, and bounds what it reads.
 
 use std::{
     future::Future,
@@ -18,13 +18,12 @@ use futures_util::{Stream, StreamExt, stream::BoxStream};
 use reqwest::{
     Body, Response,
     header::{AUTHORIZATION, HeaderMap},
-    redirect::Policy,
 };
 use tokio::{runtime::Handle, time::timeout};
 use tokio_tungstenite::tungstenite::http;
 
 use super::error::LlmError;
-use crate::net::Net;
+use crate::net::{Http, Trust};
 
 /// How much of an answer is read. It bounds every buffer behind it: the library's queue of events has no bound of its own.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
@@ -37,24 +36,6 @@ const DRAIN: Duration = Duration::from_millis(500);
 
 /// … and how much may come until then.
 const MAX_DRAIN: usize = 4 * 1024;
-
-/// An HTTP client for vendors: `connect` is the limit for TCP and TLS together; connections are kept for the next request; HTTP/1.1, so
-/// that closing one is the cancellation of one request; no proxy, no redirects (they would carry the key elsewhere), no retries.
-pub fn http_client(net: &Net, connect: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(net.tls().as_ref().clone())
-        .http1_only()
-        .no_proxy()
-        .redirect(Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        .connect_timeout(connect)
-        .tcp_nodelay(true)
-        .tcp_keepalive(Duration::from_secs(30))
-        .pool_idle_timeout(Duration::from_secs(90))
-        .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
-        .build()
-}
 
 /// How an answer's body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +78,8 @@ impl Ending {
 /// Sends one request once. A status that is no success becomes an [`LlmError`] here, before the library reads and logs its body.
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
-    pub(super) http: reqwest::Client,
+    pub(super) http: Http,
+    pub(super) trust: Trust,
     pub(super) ending: Ending,
 }
 
@@ -113,13 +95,13 @@ impl tower::Service<HttpRequestFactory> for Transport {
     }
 
     fn call(&mut self, factory: HttpRequestFactory) -> Answer {
-        let Self { http, ending } = self.clone();
+        let Self { http, trust, ending } = self.clone();
         Box::pin(async move {
             let mut request = factory.build().await?;
             if let Some(key) = request.headers_mut().get_mut(AUTHORIZATION) {
                 key.set_sensitive(true);
             }
-            let response = http.execute(request).await.map_err(|error| boxed(LlmError::from_http(&error)))?;
+            let response = http.execute(trust, request).await.map_err(|error| boxed(LlmError::from_guarded(&error)))?;
             if !response.status().is_success() {
                 return Err(boxed(refused(response).await));
             }

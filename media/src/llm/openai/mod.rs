@@ -25,13 +25,10 @@ use tokio_util::task::AbortOnDropHandle;
 use trunkline_base::Secret;
 use url::Url;
 
-pub use self::{
-    error::{Limit, LlmError},
-    http::http_client,
-};
+pub use self::error::{Limit, LlmError};
 use crate::{
     llm::{EVENT_BACKLOG, Llm, LlmLimits, LlmRequest, LlmStream},
-    net::Net,
+    net::{BaseUrl, Http, Net},
 };
 
 /// Which models, and how long they may take.
@@ -49,7 +46,7 @@ pub struct OpenAiConfig {
 #[derive(Debug, Clone)]
 pub struct OpenAiModel {
     /// `http(s)://host[:port]/v1` of the vendor, a compatible server, a proxy or a simulator: what `/chat/completions` follows.
-    pub base_url: String,
+    pub base_url: BaseUrl,
     /// The key; compatible servers may do without.
     pub api_key: Secret,
     /// The vendor's name for the model.
@@ -68,9 +65,9 @@ pub struct OpenAiModel {
 
 impl OpenAiModel {
     /// A model with nothing set.
-    pub fn new(base_url: impl Into<String>, api_key: Secret, model: impl Into<String>) -> Self {
+    pub fn new(base_url: BaseUrl, api_key: Secret, model: impl Into<String>) -> Self {
         Self {
-            base_url: base_url.into(),
+            base_url,
             api_key,
             model: model.into(),
             first_token: None,
@@ -110,7 +107,7 @@ pub struct OpenAi {
 
 /// What generations share.
 struct Shared {
-    http: reqwest::Client,
+    http: Http,
     models: Vec<Endpoint>,
     limits: LlmLimits,
     tag: String,
@@ -125,12 +122,12 @@ struct Endpoint {
 impl OpenAi {
     /// With connections of its own.
     pub fn new(config: OpenAiConfig, net: &Net) -> Result<Self, OpenAiConfigError> {
-        let http = http_client(net, config.limits.connect).map_err(|_| OpenAiConfigError::Http)?;
+        let http = Http::new(net, config.limits.connect).map_err(|_| OpenAiConfigError::Http)?;
         Self::with_client(config, http)
     }
 
-    /// With connections that are shared between agents or calls; the client has the connect limit. See [`http_client`].
-    pub fn with_client(config: OpenAiConfig, http: reqwest::Client) -> Result<Self, OpenAiConfigError> {
+    /// With connections that are shared between agents or calls; the clients have the connect limit.
+    pub fn with_client(config: OpenAiConfig, http: Http) -> Result<Self, OpenAiConfigError> {
         let models: Vec<Endpoint> = config
             .models
             .into_iter()
@@ -162,10 +159,10 @@ impl Endpoint {
         }
         // The library makes its header from the key and panics if it can't.
         HeaderValue::from_str(model.api_key.expose()).map_err(|_| OpenAiConfigError::Key(n))?;
-        model.base_url.truncate(model.base_url.trim_end_matches('/').len());
+        model.base_url = model.base_url.trimmed();
         // All four are set, for the library would take the others from the environment.
         let config = OpenAIConfig::new()
-            .with_api_base(&model.base_url)
+            .with_api_base(model.base_url.as_str())
             .with_api_key(model.api_key.expose())
             .with_org_id("")
             .with_project_id("");

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     ids::GenerationId,
     llm::{ToolCall, ToolSpec},
+    net::BaseUrl,
 };
 
 fn text(text: &str) -> Personal<String> {
@@ -21,7 +22,7 @@ fn sent(model: &OpenAiModel, messages: Vec<Message>, tools: &[ToolSpec]) -> Valu
 }
 
 fn model() -> OpenAiModel {
-    OpenAiModel::new("http://localhost/v1", Secret::new("sk-test"), "gpt-4o-mini")
+    OpenAiModel::new(BaseUrl::operator("http://localhost/v1"), Secret::new("sk-test"), "gpt-4o-mini")
 }
 
 fn tool_call(arguments: Value) -> Message {

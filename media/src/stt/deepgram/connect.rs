@@ -3,20 +3,17 @@
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-    tungstenite::{
-        Error as WsError, Message,
-        client::IntoClientRequest,
-        http::{HeaderValue, header::AUTHORIZATION},
-    },
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{
+    Error as WsError, Message,
+    client::IntoClientRequest,
+    http::{HeaderValue, header::AUTHORIZATION},
 };
 use trunkline_base::Secret;
 
 use super::{error::SttError, wire};
 use crate::{
-    net::{Net, socket_config},
+    net::{Net, OpenError, WebSocket, socket_config},
     stt::SttConfig,
 };
 
@@ -24,7 +21,7 @@ use crate::{
 const MAX_MESSAGE: usize = 256 * 1024;
 
 /// The vendor's socket.
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Socket = WebSocket;
 
 /// Opens the socket: name, TCP, TLS and upgrade within `limits.connect`.
 pub(super) async fn connect(config: &SttConfig, net: &Net) -> Result<Socket, SttError> {
@@ -34,10 +31,11 @@ pub(super) async fn connect(config: &SttConfig, net: &Net) -> Result<Socket, Stt
     let mut token = HeaderValue::from_str(&format!("Token {}", key.expose())).map_err(|_| SttError::Key)?;
     token.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, token);
-    let upgrade = connect_async_tls_with_config(request, Some(socket_config(MAX_MESSAGE)), true, Some(net.connector()));
-    match timeout(config.limits.connect, Box::pin(upgrade)).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(error)) => Err(SttError::from_upgrade(error, key)),
+    let opening = net.open_socket(&config.base_url, request, socket_config(MAX_MESSAGE));
+    match timeout(config.limits.connect, Box::pin(opening)).await {
+        Ok(Ok(socket)) => Ok(socket),
+        Ok(Err(OpenError::Refused(error))) => Err(error.into()),
+        Ok(Err(OpenError::Socket(error))) => Err(SttError::from_upgrade(error, key)),
         Err(_) => Err(SttError::ConnectTimeout(config.limits.connect)),
     }
 }
@@ -58,7 +56,7 @@ pub(super) async fn send(
 
 #[cfg(test)]
 mod tests {
-    use tokio_tungstenite::tungstenite::protocol::Role;
+    use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 
     use super::*;
 

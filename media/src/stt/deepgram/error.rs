@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use tokio_tungstenite::tungstenite::{Error as WsError, http};
-use trunkline_base::Secret;
+use trunkline_base::{Secret, guard::GuardError};
 
 use super::wire::{BadBaseUrl, Problem, Refusal};
 use crate::stt::SttPhase;
@@ -13,6 +13,8 @@ use crate::stt::SttPhase;
 pub(super) enum SttError {
     #[error(transparent)]
     BaseUrl(#[from] BadBaseUrl),
+    #[error("the recogniser's address is refused: {0}")]
+    Address(#[from] GuardError),
     #[error("the key holds characters that no header may have")]
     Key,
     #[error("no connection within {0:?}")]
@@ -36,9 +38,12 @@ pub(super) enum SttError {
 impl SttError {
     pub(super) const fn phase(&self) -> SttPhase {
         match self {
-            Self::BaseUrl(_) | Self::Key | Self::ConnectTimeout(_) | Self::Connect(_) | Self::Refused { .. } => {
-                SttPhase::Connect
-            }
+            Self::BaseUrl(_)
+            | Self::Address(_)
+            | Self::Key
+            | Self::ConnectTimeout(_)
+            | Self::Connect(_)
+            | Self::Refused { .. } => SttPhase::Connect,
             Self::WriteTimeout(_) | Self::Stalled(_) | Self::Closed(_) | Self::Broken(_) | Self::Vendor(_) => {
                 SttPhase::Stream
             }
@@ -49,6 +54,7 @@ impl SttError {
     pub(super) const fn is_permanent(&self) -> bool {
         match self {
             Self::BaseUrl(_) | Self::Key => true,
+            Self::Address(error) => error.is_permanent(),
             Self::Refused { status, .. } => matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429),
             _ => false,
         }

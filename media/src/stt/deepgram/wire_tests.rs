@@ -1,5 +1,5 @@
 use super::*;
-use crate::{audio::AudioFormat, stt::SttLimits};
+use crate::{audio::AudioFormat, net::BaseUrl, stt::SttLimits};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -9,7 +9,7 @@ macro_rules! fixture {
 
 fn config(model: &str) -> SttConfig {
     SttConfig {
-        base_url: "https://api.deepgram.com".into(),
+        base_url: BaseUrl::operator("https://api.deepgram.com"),
         api_key: trunkline_base::Secret::new("dg-secret"),
         model: model.into(),
         language: Some("en-US".into()),
@@ -56,12 +56,16 @@ fn flux_gets_only_its_own_parameters() {
 
 #[test]
 fn a_base_url_may_be_a_proxy_with_a_path() {
-    let config = SttConfig { base_url: "http://127.0.0.1:9000/deepgram/?x=1#y".into(), ..config("nova-3") };
+    let config = SttConfig { base_url: BaseUrl::operator("http://127.0.0.1:9000/deepgram/?x=1#y"), ..config("nova-3") };
     let url = listen_url(&config).unwrap();
     assert!(url.as_str().starts_with("ws://127.0.0.1:9000/deepgram/v1/listen?model=nova-3&"), "{url}");
     assert!(!url.as_str().contains('#') && !url.as_str().contains("x=1"));
     for bad in ["", "api.deepgram.com", "ftp://host", "mailto:a@b"] {
-        assert_eq!(listen_url(&SttConfig { base_url: bad.into(), ..config.clone() }), Err(BadBaseUrl), "{bad}");
+        assert_eq!(
+            listen_url(&SttConfig { base_url: BaseUrl::operator(bad), ..config.clone() }),
+            Err(BadBaseUrl),
+            "{bad}"
+        );
     }
 }
 

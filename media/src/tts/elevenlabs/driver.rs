@@ -141,8 +141,8 @@ impl Driver {
         match event {
             LinkEvent::Due => match endpoint::request(&self.config, self.session.mode()) {
                 Ok(request) => {
-                    let limit = self.config.limits.connect;
-                    self.link = Link::Connecting(Box::pin(Socket::connect(request, self.net.clone(), limit)));
+                    let (base, limit) = (self.config.base_url.clone(), self.config.limits.connect);
+                    self.link = Link::Connecting(Box::pin(Socket::connect(base, request, self.net.clone(), limit)));
                 }
                 Err(error) => self.lost(&error.into()),
             },

@@ -112,11 +112,14 @@ fn output_format(format: AudioFormat) -> Result<&'static str, EndpointError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tts::{TtsLimits, VoiceSettings};
+    use crate::{
+        net::BaseUrl,
+        tts::{TtsLimits, VoiceSettings},
+    };
 
     fn config() -> TtsConfig {
         TtsConfig {
-            base_url: "https://api.elevenlabs.io".into(),
+            base_url: BaseUrl::operator("https://api.elevenlabs.io"),
             api_key: Secret::new("sk_secret"),
             voice_id: "21m/00?T".into(),
             model: "eleven_flash_v2_5".into(),
@@ -139,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_proxy_s_own_path_stays() {
-        let config = TtsConfig { base_url: "http://127.0.0.1:9/eleven/".into(), ..config() };
+        let config = TtsConfig { base_url: BaseUrl::operator("http://127.0.0.1:9/eleven/"), ..config() };
         let url = url(&config, Mode::Single).unwrap();
         assert!(url.as_str().starts_with("ws://127.0.0.1:9/eleven/v1/text-to-speech/"), "{url}");
         assert!(url.path().ends_with("/stream-input"), "{url}");
@@ -156,7 +159,7 @@ mod tests {
         let format = AudioFormat { encoding: Encoding::Linear16, rate: SampleRate::HZ_48000 };
         assert_eq!(url(&TtsConfig { format, ..config() }, Mode::Multi), Err(EndpointError::Format(format)));
         for base_url in ["", "ftp://host", "not a url", "data:x"] {
-            let config = TtsConfig { base_url: base_url.into(), ..config() };
+            let config = TtsConfig { base_url: BaseUrl::operator(base_url), ..config() };
             assert_eq!(url(&config, Mode::Multi), Err(EndpointError::Address), "{base_url}");
         }
     }

@@ -3,17 +3,21 @@
 use std::{io, time::Duration};
 
 use tokio_tungstenite::tungstenite::Error;
+use trunkline_base::guard::GuardError;
 
 use super::{
     endpoint::{EndpointError, Mode},
     wire::{Code, ErrorFrame},
 };
+use crate::net::OpenError;
 
 /// Why a socket could not be opened or had to be given up. Its `Display` holds neither the vendor's prose nor anything of ours.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkFault {
     #[error("{0}")]
     Endpoint(#[from] EndpointError),
+    #[error("the voice's address is refused: {0}")]
+    Address(GuardError),
     #[error("connect: not within {0:?}")]
     ConnectLimit(Duration),
     #[error("refused with HTTP {status} ({code})")]
@@ -104,6 +108,7 @@ impl LinkFault {
         let fallback = mode == Mode::Multi && !proven;
         match self {
             Self::Endpoint(_) => Remedy::GiveUp,
+            Self::Address(error) if error.is_permanent() => Remedy::GiveUp,
             Self::Refused { code, .. } | Self::Vendor { code, .. } | Self::Closed { code, .. }
                 if ACCOUNT_CODES.contains(&code.as_str()) =>
             {
@@ -121,6 +126,15 @@ impl LinkFault {
                 Remedy::GiveUp
             }
             _ => Remedy::Retry,
+        }
+    }
+}
+
+impl From<OpenError> for LinkFault {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Refused(error) => Self::Address(error),
+            OpenError::Socket(error) => error.into(),
         }
     }
 }

@@ -37,7 +37,7 @@ pub fn fuzz_messages(data: &[u8]) {
 fn speaking(format: AudioFormat, now: Instant) -> Session {
     let reply = ReplyId(1);
     let mut session = Session::new(&TtsConfig {
-        base_url: String::new(),
+        base_url: crate::net::BaseUrl::operator(""),
         api_key: Secret::default(),
         voice_id: String::new(),
         model: String::new(),

@@ -3,26 +3,27 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-    tungstenite::{Message, Utf8Bytes, handshake::client::Request},
-};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, handshake::client::Request};
 
 use super::fault::LinkFault;
-use crate::net::{Net, socket_config};
+use crate::net::{BaseUrl, Net, WebSocket, socket_config};
 
 /// Some 30 s of the widest audio in one message; the vendor sends a second or two.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
-pub(super) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(super) struct Socket(WebSocket);
 
 impl Socket {
-    pub(super) async fn connect(request: Request, net: Net, limit: Duration) -> Result<Box<Self>, LinkFault> {
-        let config = Some(socket_config(MAX_MESSAGE));
-        let connecting = connect_async_tls_with_config(request, config, true, Some(net.connector()));
-        let (stream, _) = timeout(limit, connecting).await.map_err(|_| LinkFault::ConnectLimit(limit))??;
-        Ok(Box::new(Self(stream)))
+    pub(super) async fn connect(
+        base: BaseUrl,
+        request: Request,
+        net: Net,
+        limit: Duration,
+    ) -> Result<Box<Self>, LinkFault> {
+        let opening = net.open_socket(&base, request, socket_config(MAX_MESSAGE));
+        let socket = timeout(limit, opening).await.map_err(|_| LinkFault::ConnectLimit(limit))??;
+        Ok(Box::new(Self(socket)))
     }
 
     /// Writes messages, together if there are several. A peer that stops reading ends the socket.

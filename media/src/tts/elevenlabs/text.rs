@@ -106,7 +106,7 @@ impl SpokenText {
         // Reckoning may have gone too far.
         self.voiced = self.voiced.min(start);
         self.aligned_chars += chars.len() as u32;
-        self.aligned_time += chars.iter().map(|one| one.duration).sum();
+        self.aligned_time += chars.iter().map(|one| one.duration).sum::<Duration>();
         (self.arrived, self.certain, self.reckoned, self.answered) = (at, at, Duration::ZERO, true);
         Some(placement)
     }

@@ -15,7 +15,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let session = Session::new(&TtsConfig {
-            base_url: String::new(),
+            base_url: crate::net::BaseUrl::operator(""),
             api_key: Secret::default(),
             voice_id: "v".into(),
             model: "m".into(),
