@@ -8,6 +8,7 @@ pub mod deepgram;
 pub mod elevenlabs;
 pub mod event;
 pub mod fault;
+mod http_fault;
 pub mod log;
 pub mod openai;
 mod pace;

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
-    http::HeaderMap,
+    extract::{Path, Query, Request, State},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
 use super::{Shared, config::VoiceEntry, error::ApiError};
-use crate::fault::Fault;
+use crate::{fault::Fault, http_fault};
 
 /// Model ids, names, and the most characters of a request.
 const MODELS: [(&str, &str, usize); 7] = [
@@ -34,8 +34,7 @@ pub(super) fn check_model(id: &str) -> Result<usize, ApiError> {
 
 type Answer = Result<Response, ApiError>;
 
-pub(super) async fn models(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer {
-    enter(&shared, &headers).await?;
+pub(super) async fn models() -> Answer {
     let describe = |(id, name, most): (&str, &str, usize)| {
         json!({
             "model_id": id,
@@ -53,27 +52,23 @@ pub(super) async fn models(State(shared): State<Arc<Shared>>, headers: HeaderMap
     Ok(Json(MODELS.map(describe)).into_response())
 }
 
-pub(super) async fn subscription(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer {
-    enter(&shared, &headers).await?;
+pub(super) async fn subscription() -> Answer {
     Ok(Json(plan()).into_response())
 }
 
-pub(super) async fn user(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer {
-    enter(&shared, &headers).await?;
+pub(super) async fn user() -> Answer {
     Ok(Json(
         json!({"user_id": "simulated", "first_name": null, "is_onboarding_completed": true, "subscription": plan()}),
     )
     .into_response())
 }
 
-pub(super) async fn voices(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer {
-    enter(&shared, &headers).await?;
+pub(super) async fn voices(State(shared): State<Arc<Shared>>) -> Answer {
     let all: Vec<Value> = shared.config.voices.iter().map(describe).collect();
     Ok(Json(json!({"voices": all})).into_response())
 }
 
-pub(super) async fn voice(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
-    enter(&shared, &headers).await?;
+pub(super) async fn voice(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Answer {
     let found = shared.config.voices.iter().find(|voice| voice.voice_id == id);
     found.map(|voice| Json(describe(voice)).into_response()).ok_or_else(|| ApiError::voice_not_found(&id))
 }
@@ -82,9 +77,7 @@ pub(super) async fn voice(State(shared): State<Arc<Shared>>, Path(id): Path<Stri
 pub(super) async fn voices_paged(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<BTreeMap<String, String>>,
-    headers: HeaderMap,
 ) -> Answer {
-    enter(&shared, &headers).await?;
     let size: usize = match query.get("page_size") {
         None => 10,
         Some(text) => text
@@ -120,12 +113,19 @@ pub(super) async fn voices_paged(
     .into_response())
 }
 
-/// The scripted fault, and the key.
-async fn enter(shared: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
+/// Runs before every request for the account: the scripted fault, and the key.
+pub(super) async fn enter(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     match shared.config.account_script.next() {
-        Some(Fault::Refuse { status, retry_after }) => Err(ApiError::refusal(status, retry_after)),
-        Some(Fault::Hang) => std::future::pending().await,
-        _ => shared.check_header(headers),
+        None => match shared.check_header(request.headers()) {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        },
+        Some(Fault::Refuse { status, retry_after }) => ApiError::refusal(status, retry_after).into_response(),
+        Some(Fault::ErrorAfter(after, code)) => {
+            tokio::time::sleep(after).await;
+            ApiError::of_account(&code).into_response()
+        }
+        Some(fault) => http_fault::answer(fault).await,
     }
 }
 

@@ -35,7 +35,8 @@ pub struct ElevenLabsConfig {
     pub max_contexts: usize,
     /// The fate of each socket and each speech request. Times are of audio sent on it.
     pub script: Script,
-    /// The fate of each request for voices, models or the user; only `Refuse` and `Hang` apply.
+    /// The fate of each request for voices, models or the user. Times count from its arrival; `ErrorAfter` is the vendor's error with
+    /// that code: HTTP 401 for `missing_permissions` and `quota_exceeded`, else 400.
     pub account_script: Script,
     /// Where to report text and audio as they come and go.
     pub events: Option<UnboundedSender<SimEvent>>,

@@ -77,6 +77,18 @@ impl ApiError {
         Self { retry_after, ..Self::new(status, kind, code, message) }
     }
 
+    /// An error of the account's that a script asks for by its code.
+    pub(super) fn of_account(code: &str) -> Self {
+        let (status, kind, message) = match code {
+            "missing_permissions" => {
+                (401, "authentication_error", "The API key you used is missing a permission to execute this operation.")
+            }
+            "quota_exceeded" => (401, "authentication_error", "This request exceeds your quota."),
+            _ => (400, "validation_error", "The request could not be completed."),
+        };
+        Self::new(status, kind, code, message)
+    }
+
     pub(super) fn internal() -> Self {
         Self::refusal(500, None)
     }

@@ -61,6 +61,14 @@ impl ElevenLabsSim {
         let stopped = CancellationToken::new();
         let watch = Watch::new(config.events.clone());
         let shared = Arc::new(Shared { config, watch: watch.clone(), stopped: stopped.clone() });
+        let account = Router::new()
+            .route("/v1/voices", get(account::voices))
+            .route("/v1/voices/{voice}", get(account::voice))
+            .route("/v2/voices", get(account::voices_paged))
+            .route("/v1/models", get(account::models))
+            .route("/v1/user", get(account::user))
+            .route("/v1/user/subscription", get(account::subscription))
+            .route_layer(from_fn_with_state(shared.clone(), account::enter));
         let router = Router::new()
             .route("/v1/text-to-speech/{voice}/stream-input", get(socket::stream_input))
             .route("/v1/text-to-speech/{voice}/multi-stream-input", get(socket::multi_stream_input))
@@ -68,12 +76,7 @@ impl ElevenLabsSim {
             .route("/v1/text-to-speech/{voice}/with-timestamps", post(rest::whole_with_timestamps))
             .route("/v1/text-to-speech/{voice}/stream", post(rest::streamed))
             .route("/v1/text-to-speech/{voice}/stream/with-timestamps", post(rest::streamed_with_timestamps))
-            .route("/v1/voices", get(account::voices))
-            .route("/v1/voices/{voice}", get(account::voice))
-            .route("/v2/voices", get(account::voices_paged))
-            .route("/v1/models", get(account::models))
-            .route("/v1/user", get(account::user))
-            .route("/v1/user/subscription", get(account::subscription))
+            .merge(account)
             .layer(from_fn_with_state(shared.clone(), standard_headers))
             .with_state(shared);
         let server = SimServer::start(addr, router, tls).await?;

@@ -33,6 +33,7 @@ pub use rules::{Rule, Rules, ScriptedToolCall};
 use crate::{
     event::SimEvent,
     fault::{Fault, Script},
+    http_fault,
     log::Log,
     server::{SimServer, TlsIdentity},
 };
@@ -63,7 +64,7 @@ pub struct OpenAiConfig {
     /// The fate of each chat completion request. Times count from the first byte of its answer. `DropAfter`, `StallAfter` and
     /// `GarbageAfter` strike a request without streaming before its answer, `ErrorAfter` as HTTP 500 with the code.
     pub script: Script,
-    /// The fate of each `/v1/models` request; only `Refuse` and `Hang` apply.
+    /// The fate of each `/v1/models` request. Times count from its arrival; `ErrorAfter` is HTTP 500 with the code.
     pub models_script: Script,
     /// Where to report requests and deltas as they happen.
     pub events: Option<UnboundedSender<SimEvent>>,
@@ -174,8 +175,12 @@ async fn models(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respon
         Some(Fault::Refuse { status, retry_after }) => {
             return ApiError::refusal(status, retry_after, shared.config.throttle).response(shape);
         }
-        Some(Fault::Hang) => std::future::pending().await,
-        _ => {}
+        Some(Fault::ErrorAfter(after, code)) => {
+            tokio::time::sleep(after).await;
+            return ApiError::midway(&code).response(shape);
+        }
+        Some(fault) => return http_fault::answer(fault).await,
+        None => {}
     }
     if let Err(error) = shared.authorise(&headers) {
         return error.response(shape);

@@ -48,6 +48,45 @@ impl std::fmt::Debug for Account {
     }
 }
 
+/// A key of an account's, beside its token: for the REST API, the account's own resource excepted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// `SK…`: the user.
+    pub sid: String,
+    /// Its password.
+    pub secret: String,
+    /// Whose it is.
+    pub account_sid: String,
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiKey").field("sid", &self.sid).finish_non_exhaustive()
+    }
+}
+
+/// How the accounts are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AccountStatus {
+    /// In use.
+    #[default]
+    Active,
+    /// Stopped by the vendor.
+    Suspended,
+    /// Given up.
+    Closed,
+}
+
+impl AccountStatus {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// What becomes of calls placed by REST.
 #[derive(Debug, Clone, Default)]
 pub struct Callee {
@@ -64,6 +103,10 @@ pub struct Callee {
 pub struct TwilioConfig {
     /// Its customers.
     pub accounts: Vec<Account>,
+    /// Their keys.
+    pub api_keys: Vec<ApiKey>,
+    /// What their resources say of them.
+    pub account_status: AccountStatus,
     /// How it reaches servers.
     pub network: Network,
     /// Faults of the REST API: each request takes one.
@@ -85,6 +128,8 @@ impl TwilioConfig {
     pub fn new(account: Account) -> Self {
         Self {
             accounts: vec![account],
+            api_keys: Vec::new(),
+            account_status: AccountStatus::default(),
             network: Network::default(),
             script: Script::default(),
             callbacks: CallbackDelivery::default(),
@@ -241,8 +286,11 @@ impl Drop for TwilioSim {
 }
 
 impl Carrier {
-    pub(crate) fn knows(&self, sid: &str, token: &str) -> bool {
-        self.config.accounts.iter().any(|account| account.sid == sid && account.auth_token == token)
+    /// Whether these credentials may use this account: its token, or a key of its own.
+    pub(crate) fn admits(&self, account: &str, user: &str, password: &str) -> bool {
+        let with_token = |known: &Account| known.sid == account && user == account && known.auth_token == password;
+        let with_key = |key: &ApiKey| key.account_sid == account && key.sid == user && key.secret == password;
+        self.config.accounts.iter().any(with_token) || self.config.api_keys.iter().any(with_key)
     }
 
     pub(crate) fn numbers(&self, account_sid: &str) -> Vec<Number> {

@@ -31,5 +31,5 @@ pub mod webhook;
 pub use call::{
     CallReport, CallStatus, CallbackDelivery, Direction, InboundCall, OngoingCall, StatusCallback, StatusEvent,
 };
-pub use carrier::{Account, Callee, NoSuchNumber, Number, TwilioConfig, TwilioSim};
+pub use carrier::{Account, AccountStatus, ApiKey, Callee, NoSuchNumber, Number, TwilioConfig, TwilioSim};
 pub use rest::RestRecord;

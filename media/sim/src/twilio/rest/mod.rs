@@ -113,7 +113,12 @@ fn answer(
     let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let request = Request { method, account, path: path.collect(), query, form };
     match credentials(headers) {
-        Some((sid, token)) if sid == request.account && carrier.knows(&sid, &token) => {}
+        Some((user, password)) if carrier.admits(&request.account, &user, &password) => {
+            // The account itself is for its token alone.
+            if request.path.is_empty() && user != request.account {
+                return ApiError::AUTHENTICATE.into_response();
+            }
+        }
         _ => return ApiError::AUTHENTICATE.into_response(),
     }
     resources::answer(carrier, &request).unwrap_or_else(IntoResponse::into_response)

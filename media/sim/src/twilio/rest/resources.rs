@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{ApiError, Request};
 use crate::twilio::{
     call::{Command, Source, StatusCallback, StatusEvent},
-    carrier::{Carrier, Number, Order},
+    carrier::{AccountStatus, Carrier, Number, Order},
     twiml,
 };
 
@@ -26,7 +26,7 @@ pub(super) fn answer(carrier: &Arc<Carrier>, request: &Request) -> Result<Respon
         return Err(ApiError::TEST_CREDENTIALS);
     }
     match (&request.method, path.as_slice()) {
-        (&Method::GET, []) => Ok(Json(account(&request.account)).into_response()),
+        (&Method::GET, []) => Ok(Json(account(&request.account, carrier.config.account_status)).into_response()),
         (&Method::POST, ["Calls"]) => place(carrier, request),
         (&Method::GET, ["Calls"]) => {
             let calls: Vec<_> = carrier.calls(&request.account).iter().map(|call| call.to_json()).collect();
@@ -117,11 +117,11 @@ fn source(request: &Request) -> Result<Option<Source>, ApiError> {
     }
 }
 
-fn account(sid: &str) -> Value {
+fn account(sid: &str, status: AccountStatus) -> Value {
     json!({
         "sid": sid,
         "friendly_name": "Simulated account",
-        "status": "active",
+        "status": status.word(),
         "type": "Full",
         "owner_account_sid": sid,
         // The real one returns the token here, which is why nobody may log this body.
