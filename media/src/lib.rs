@@ -5,6 +5,7 @@
 //! hold what is pure arithmetic and pure codec. The engine knows no tenant, no database and no HTTP server.
 #![deny(missing_docs)]
 
+pub mod account;
 pub mod audio;
 pub mod call;
 pub mod event;

@@ -4,6 +4,7 @@
 //! texts (they may quote a key or a caller) and its strict types (compatible servers omit and misspell). It logs an undecodable event
 //! whole under the target `async_openai`: whoever sets up logging turns that target off.
 
+pub mod account;
 mod assembly;
 mod driver;
 mod error;

@@ -4,6 +4,7 @@
 //! and JSON, [`assemble`] makes events of messages with the times of [`time_map`], [`ring`] keeps the audio that may have to be heard
 //! again, and `schedule` says when silence, a keep-alive or replayed audio may be sent.
 
+pub mod account;
 pub mod assemble;
 mod connect;
 mod driver;

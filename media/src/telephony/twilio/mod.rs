@@ -1,5 +1,6 @@
 //! Twilio: Media Streams over a WebSocket, signed webhooks, TwiML and REST (2010-04-01).
 
+pub mod account;
 mod codec;
 #[doc(hidden)]
 pub mod fuzz;

@@ -5,6 +5,7 @@
 //! what a failure calls for, `text` what has been spoken, `hold` keeps words whole and `session` decides what is sent when.
 //! `socket` and `driver` move the bytes.
 
+pub mod account;
 mod driver;
 mod endpoint;
 mod fault;
