@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use trunkline_base::{CallId, Clock, SystemClock};
-use trunkline_control::agents::config::{self as stored, AgentConfig, ToolKind, TurnState};
+use trunkline_base::{CallId, Clock, Secret, SystemClock};
+use trunkline_control::{
+    agents::config::{self as stored, AgentConfig, ToolKind, TurnState},
+    vault::{Fields, VaultError},
+    vendors::Provider,
+};
 use trunkline_media::{
     audio::{AudioFormat, vad::VadConfig},
     call::{CallConfig, CallLimits, CallPeers, Carrier},
@@ -12,20 +16,48 @@ use trunkline_media::{
     stt::{self, SttConfig, SttLimits},
     tools::{self, NoTools},
     tts::{self, TtsConfig, TtsLimits, VoiceSettings},
-    turn::{AgentState, Greeting, IdleConfig, Profile, TurnConfig, default_backchannels},
+    turn::{AgentState, Greeting, IdleConfig, Profile, Resumed, TurnConfig, default_backchannels},
 };
 
 use crate::config::Settings;
 
-/// Makes calls for one agent.
+/// What all calls share.
 #[derive(Debug, Clone)]
-pub struct Composer {
-    agent: Arc<AgentConfig>,
+pub struct Composer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     settings: Arc<Settings>,
     net: Net,
-    models: openai::OpenAiConfig,
     http: Http,
     clock: Arc<dyn Clock>,
+}
+
+/// A tenant's credentials for one call, decrypted, by provider.
+#[derive(Debug, Clone, Default)]
+pub struct CallKeys(BTreeMap<Provider, Fields>);
+
+impl FromIterator<(Provider, Fields)> for CallKeys {
+    fn from_iter<I: IntoIterator<Item = (Provider, Fields)>>(keys: I) -> Self {
+        Self(keys.into_iter().collect())
+    }
+}
+
+/// One agent's calls, ready to begin.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    shared: Arc<Shared>,
+    agent: Arc<AgentConfig>,
+    speech: Access,
+    voice: Access,
+    models: openai::OpenAiConfig,
+}
+
+/// A vendor as one tenant reaches it.
+#[derive(Debug, Clone)]
+struct Access {
+    base_url: BaseUrl,
+    key: Secret,
 }
 
 /// Why an agent cannot be used.
@@ -33,6 +65,10 @@ pub struct Composer {
 pub enum ComposeError {
     #[error("the agent asks for {0}, which this version cannot do yet")]
     NotYet(&'static str),
+    #[error(transparent)]
+    Vault(VaultError),
+    #[error("the tenant has no credential for {0}, and the platform has no key of its own")]
+    NoCredential(Provider),
     #[error("cannot set up TLS: {0}")]
     Tls(String),
     #[error("cannot set up the model's client: {0}")]
@@ -40,17 +76,34 @@ pub enum ComposeError {
 }
 
 impl Composer {
-    /// Checks that the agent asks for nothing that is not there, and sets up what its calls share.
-    pub fn new(agent: AgentConfig, settings: Arc<Settings>, net: Net) -> Result<Self, ComposeError> {
+    /// Sets up what calls share.
+    pub fn new(settings: Arc<Settings>, net: Net) -> Result<Self, ComposeError> {
+        let http =
+            Http::new(&net, LlmLimits::default().connect).map_err(|error| ComposeError::Llm(error.to_string()))?;
+        Ok(Self(Arc::new(Shared { settings, net, http, clock: Arc::new(SystemClock) })))
+    }
+
+    /// The HTTP client for vendors that the operator names.
+    pub fn http(&self) -> &reqwest::Client {
+        self.0.http.direct()
+    }
+
+    /// Checks that the agent asks for nothing that is not there, and that there are keys for what it asks for.
+    pub fn compose(&self, agent: AgentConfig, keys: &CallKeys) -> Result<Composed, ComposeError> {
         check(&agent)?;
+        let vendors = &self.0.settings.vendors;
+        let access = |provider, base_url: &str, platform: &Secret| access(keys, provider, base_url, platform);
+        let speech = access(Provider::Deepgram, &vendors.deepgram_base_url, &vendors.deepgram_api_key)?;
+        let voice = access(Provider::Elevenlabs, &vendors.elevenlabs_base_url, &vendors.elevenlabs_api_key)?;
+        let mind = access(Provider::Openai, &vendors.openai_base_url, &vendors.openai_api_key)?;
         let ai = &agent.ai_config;
         let first = (ai.model.clone(), ai.first_token_timeout_ms);
         let rest = ai.fallbacks.iter().map(|fallback| (fallback.model.clone(), fallback.first_token_timeout_ms));
         let models = std::iter::once(first)
             .chain(rest)
             .map(|(model, first_token)| openai::OpenAiModel {
-                base_url: BaseUrl::operator(&settings.vendors.openai_base_url),
-                api_key: settings.vendors.openai_api_key.clone(),
+                base_url: mind.base_url.clone(),
+                api_key: mind.key.clone(),
                 model,
                 first_token: Some(Duration::from_millis(u64::from(first_token))),
                 temperature: ai.temperature.map(|value| value as f32),
@@ -59,37 +112,42 @@ impl Composer {
                 stream_options: true,
             })
             .collect();
-        let limits = LlmLimits::default();
-        let http = Http::new(&net, limits.connect).map_err(|error| ComposeError::Llm(error.to_string()))?;
-        let models = openai::OpenAiConfig { models, limits, tag: String::new() };
-        // What is wrong with the models shows now, not at the first call.
-        openai::OpenAi::with_client(models.clone(), http.clone())
-            .map_err(|error| ComposeError::Llm(error.to_string()))?;
-        Ok(Self { agent: Arc::new(agent), settings, net, models, http, clock: Arc::new(SystemClock) })
+        let models = openai::OpenAiConfig { models, limits: LlmLimits::default(), tag: String::new() };
+        let composed = Composed { shared: self.0.clone(), agent: Arc::new(agent), speech, voice, models };
+        // What is wrong with the models shows now, not when the call begins.
+        composed.llm(String::new())?;
+        Ok(composed)
     }
+}
 
-    /// The agent's name.
-    pub fn agent_name(&self) -> &str {
-        &self.agent.name
-    }
+/// A tenant's credential goes before the platform's key, and a credential's own address before the platform's.
+fn access(keys: &CallKeys, provider: Provider, base_url: &str, platform: &Secret) -> Result<Access, ComposeError> {
+    let Some(fields) = keys.0.get(&provider) else {
+        if platform.is_empty() {
+            return Err(ComposeError::NoCredential(provider));
+        }
+        return Ok(Access { base_url: BaseUrl::operator(base_url), key: platform.clone() });
+    };
+    let key = fields.get("api_key").cloned().ok_or(ComposeError::NoCredential(provider))?;
+    Ok(match fields.get("endpoint_url") {
+        Some(url) => Access { base_url: BaseUrl::user(url.expose()), key },
+        None => Access { base_url: BaseUrl::operator(base_url), key },
+    })
+}
 
-    /// Whether calls may be taken.
-    pub fn is_active(&self) -> bool {
-        self.agent.is_active
-    }
-
-    /// The HTTP client that all calls share, for addresses of the operator's.
-    pub const fn http(&self) -> &reqwest::Client {
-        self.http.direct()
+impl Composed {
+    /// The agent.
+    pub fn agent(&self) -> &AgentConfig {
+        &self.agent
     }
 
     /// Opens a call's vendor sockets: done while it still rings, so that the first turn does not pay for it.
     pub fn peers(&self, id: CallId, carrier: Arc<dyn Carrier>) -> Result<CallPeers, ComposeError> {
-        let vendors = &self.settings.vendors;
+        let clock = self.shared.clock.clone();
         let speech = &self.agent.speech_config;
         let stt = SttConfig {
-            base_url: BaseUrl::operator(&vendors.deepgram_base_url),
-            api_key: vendors.deepgram_api_key.clone(),
+            base_url: self.speech.base_url.clone(),
+            api_key: self.speech.key.clone(),
             model: speech.model.clone(),
             language: speech.language.clone(),
             keyterms: speech.keyterms.clone(),
@@ -101,8 +159,8 @@ impl Composer {
         };
         let voice = &self.agent.voice_config;
         let tts = TtsConfig {
-            base_url: BaseUrl::operator(&vendors.elevenlabs_base_url),
-            api_key: vendors.elevenlabs_api_key.clone(),
+            base_url: self.voice.base_url.clone(),
+            api_key: self.voice.key.clone(),
             voice_id: voice.voice_id.clone(),
             model: voice.model.clone(),
             language: voice.language.split('-').next().map(str::to_lowercase),
@@ -117,38 +175,49 @@ impl Composer {
             tag: id.to_string(),
             limits: TtsLimits::default(),
         };
-        let models = openai::OpenAiConfig { tag: id.to_string(), ..self.models.clone() };
-        let llm = openai::OpenAi::with_client(models, self.http.clone())
-            .map_err(|error| ComposeError::Llm(error.to_string()))?;
+        let llm = self.llm(id.to_string())?;
         llm.warm();
         Ok(CallPeers {
-            stt: stt::deepgram::open(stt, self.net.clone(), self.clock.clone()),
-            tts: tts::elevenlabs::open(tts, self.net.clone(), self.clock.clone()),
+            stt: stt::deepgram::open(stt, self.shared.net.clone(), clock.clone()),
+            tts: tts::elevenlabs::open(tts, self.shared.net.clone(), clock.clone()),
             llm: Arc::new(llm),
             tools: Arc::new(NoTools),
             carrier,
-            clock: self.clock.clone(),
+            clock,
         })
     }
 
-    /// How one call is to go. `context` fills the variables of the instructions, over the agent's own.
-    pub fn config(&self, id: CallId, context: &BTreeMap<String, String>) -> CallConfig {
-        let recorded = self.agent.call_config.recording.enabled.unwrap_or(self.settings.record);
+    fn llm(&self, tag: String) -> Result<openai::OpenAi, ComposeError> {
+        openai::OpenAi::with_client(openai::OpenAiConfig { tag, ..self.models.clone() }, self.shared.http.clone())
+            .map_err(|error| ComposeError::Llm(error.to_string()))
+    }
+
+    /// How one call is to go. `context` fills the variables of the instructions, over the agent's own. A call that comes back after its
+    /// process died goes on from what is known of it, and is recorded as one more part.
+    pub fn config(
+        &self,
+        id: CallId,
+        context: &BTreeMap<String, String>,
+        resumed: Option<(Resumed, u32)>,
+    ) -> CallConfig {
+        let recorded = self.agent.call_config.recording.enabled.unwrap_or(self.shared.settings.record);
+        let (resumed, part) = resumed.map_or((None, 0), |(resumed, part)| (Some(resumed), part));
         CallConfig {
             id,
             turn: self.turn(context),
             vad: VadConfig::default(),
-            lead: self.settings.lead(),
+            lead: self.shared.settings.lead(),
             voice_format: AudioFormat::MULAW_8K,
-            recording: recorded.then(|| self.recording(id)),
-            resumed: None,
+            recording: recorded.then(|| self.recording(id, part)),
             limits: CallLimits::default(),
+            resumed,
         }
     }
 
     /// Where a call's recording goes.
-    pub fn recording(&self, id: CallId) -> PathBuf {
-        self.settings.data.join("recordings").join(format!("{id}.wav"))
+    fn recording(&self, id: CallId, part: u32) -> PathBuf {
+        let name = if part == 0 { format!("{id}.wav") } else { format!("{id}.{part}.wav") };
+        self.shared.settings.data.join("recordings").join(name)
     }
 
     fn turn(&self, context: &BTreeMap<String, String>) -> TurnConfig {

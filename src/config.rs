@@ -1,18 +1,22 @@
 //! Settings from the environment. Each is documented here, once, with its default and unit; the command line shows them too.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
-use trunkline_base::Secret;
+use trunkline_base::{
+    Secret,
+    guard::{AllowedRanges, BadRange},
+};
+use trunkline_control::vault::Vault;
 use url::Url;
 
 /// What `serve` needs to know.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
+    /// `production` or `development`. Unset: development, if neither DATABASE_URL nor SUPABASE_URL is set. Production starts with
+    /// nothing missing and nothing weak; development makes what is missing, and keeps it in its data folder.
+    #[arg(long, env = "TRUNKLINE_ENV", value_enum)]
+    pub environment: Option<Environment>,
     /// Address to listen on. Port 0 picks a free one.
     #[arg(long, env = "BIND", default_value = "127.0.0.1:8000")]
     pub bind: SocketAddr,
@@ -20,7 +24,10 @@ pub struct Settings {
     /// claims. Default: http:// and the address listened on.
     #[arg(long, env = "PUBLIC_URL")]
     pub public_url: Option<Url>,
-    /// Folder for what the server keeps: recordings.
+    /// Where carriers reach this node of several. Default: PUBLIC_URL.
+    #[arg(long, env = "NODE_URL")]
+    pub node_url: Option<Url>,
+    /// Folder for what the server keeps: the private Postgres, generated keys, recordings.
     #[arg(long, env = "TRUNKLINE_DATA", default_value = "data")]
     pub data: PathBuf,
     /// Calls at once, ringing ones included. Above it, callers hear busy.
@@ -39,12 +46,60 @@ pub struct Settings {
     /// PEM file with authorities to trust beside the web's: a proxy's or a simulator's.
     #[arg(long, env = "EXTRA_CA_FILE")]
     pub extra_ca_file: Option<PathBuf>,
+    /// Where things are stored.
+    #[command(flatten)]
+    pub store: Store,
+    /// Who may do what.
+    #[command(flatten)]
+    pub security: Security,
     /// Vendors.
     #[command(flatten)]
     pub vendors: Vendors,
 }
 
-/// Vendors' keys and addresses. Any address can be a proxy, a compatible server or a simulator.
+/// What a server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Environment {
+    Production,
+    Development,
+}
+
+/// The database.
+#[derive(Debug, Clone, Args)]
+pub struct Store {
+    /// Postgres 15 or newer, on its direct or session port. Default: a private one, in the data folder.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub database_url: Secret,
+    /// The same database as its owner, who migrates it. Default: DATABASE_URL.
+    #[arg(long, env = "MIGRATE_DATABASE_URL", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub migrate_database_url: Secret,
+    /// Folder with the server programs of Postgres, for the private one. Default: the newest that is found.
+    #[arg(long, env = "PG_BIN")]
+    pub pg_bin: Option<PathBuf>,
+}
+
+/// Tokens and keys.
+#[derive(Debug, Clone, Args)]
+pub struct Security {
+    /// The Supabase project's address.
+    #[arg(long, env = "SUPABASE_URL")]
+    pub supabase_url: Option<Url>,
+    /// The project's JWT secret, which signs users' tokens (HS256). At least 32 bytes.
+    #[arg(long, env = "SUPABASE_JWT_SECRET", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub supabase_jwt_secret: Secret,
+    /// Fernet keys with commas between: the first encrypts credentials, all decrypt them. `trunkline keys generate` makes one.
+    #[arg(long, env = "ENCRYPTION_KEY", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub encryption_key: Secret,
+    /// Whether a user's own word is enough to begin a tenant that does not exist. Default: in development.
+    #[arg(long, env = "TENANT_AUTO_PROVISION")]
+    pub tenant_auto_provision: Option<bool>,
+    /// Address ranges inside which the addresses of credentials may point, with commas between, such as `10.1.0.0/16`. Default: none;
+    /// in development, loopback.
+    #[arg(long, env = "ALLOWED_PRIVATE_RANGES")]
+    pub allowed_private_ranges: Option<String>,
+}
+
+/// Vendors' keys, for tenants without their own, and addresses. Any address can be a proxy, a compatible server or a simulator.
 #[derive(Debug, Clone, Args)]
 pub struct Vendors {
     /// Deepgram's key.
@@ -68,7 +123,7 @@ pub struct Vendors {
     /// Twilio's account.
     #[arg(long, env = "TWILIO_ACCOUNT_SID", default_value = "")]
     pub twilio_account_sid: String,
-    /// The account's primary token: webhooks and media sockets are checked with it.
+    /// That account's primary token: its webhooks and media sockets are checked with it.
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true, default_value = "", value_parser = secret)]
     pub twilio_auth_token: Secret,
     /// Twilio's address.
@@ -76,66 +131,143 @@ pub struct Vendors {
     pub twilio_base_url: String,
 }
 
-/// What makes settings unusable.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    #[error(
-        "BIND is {0}, which is not a loopback address: until there are tenants and credentials to check callers against, the \
-             server listens on 127.0.0.1 or [::1] only; put a tunnel or a TLS proxy in front of it and set PUBLIC_URL to its address"
-    )]
-    NotLoopback(IpAddr),
-    #[error("these settings are missing: {}. `trunkline serve --help` describes them; `trunkline simulate` prints a set for trying out", .0.join(", "))]
-    Missing(Vec<&'static str>),
-    #[error(
-        "PUBLIC_URL must be http:// or https:// with a host and without path, query or user, such as https://voice.example.com"
-    )]
-    PublicUrl,
-    #[error("cannot read EXTRA_CA_FILE {path}: {cause}")]
-    ExtraCa { path: PathBuf, cause: String },
+impl Vendors {
+    /// The same addresses, without the platform's own keys.
+    #[must_use]
+    pub fn without_keys(&self) -> Self {
+        Self {
+            deepgram_api_key: Secret::default(),
+            openai_api_key: Secret::default(),
+            elevenlabs_api_key: Secret::default(),
+            twilio_account_sid: String::new(),
+            twilio_auth_token: Secret::default(),
+            ..self.clone()
+        }
+    }
 }
 
+/// Everything that makes settings unusable.
+#[derive(Debug, thiserror::Error)]
+#[error("these settings are not usable:\n  {}\n`trunkline serve --help` describes them", .0.join("\n  "))]
+pub struct SettingsError(Vec<String>);
+
+/// The least that a secret has to have, in bytes.
+const STRONG: usize = 32;
+
 impl Settings {
+    /// As with nothing set, on any free port of this machine and with this data folder: for demonstrations and tests.
+    pub fn local(data: PathBuf, vendors: Vendors) -> Self {
+        Self {
+            environment: Some(Environment::Development),
+            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            node_url: None,
+            data,
+            max_calls: 1000,
+            drain_seconds: 5,
+            record: true,
+            lead_ms: 120,
+            extra_ca_file: None,
+            store: Store { database_url: Secret::default(), migrate_database_url: Secret::default(), pg_bin: None },
+            security: Security {
+                supabase_url: None,
+                supabase_jwt_secret: Secret::default(),
+                encryption_key: Secret::default(),
+                tenant_auto_provision: None,
+                allowed_private_ranges: None,
+            },
+            vendors,
+        }
+    }
+
+    /// What this server is for.
+    pub fn environment(&self) -> Environment {
+        self.environment.unwrap_or(if self.store.database_url.is_empty() && self.security.supabase_url.is_none() {
+            Environment::Development
+        } else {
+            Environment::Production
+        })
+    }
+
     /// Names all that is wrong at once.
     pub fn check(&self) -> Result<(), SettingsError> {
-        if !self.bind.ip().is_loopback() {
-            return Err(SettingsError::NotLoopback(self.bind.ip()));
-        }
-        if let Some(url) = &self.public_url {
-            let plain = matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.path() == "/"
-                && url.query().is_none()
-                && url.username().is_empty();
-            if !plain {
-                return Err(SettingsError::PublicUrl);
+        let mut wrong = Vec::new();
+        for (name, url) in [("PUBLIC_URL", &self.public_url), ("NODE_URL", &self.node_url)] {
+            if url.as_ref().is_some_and(|url| !is_origin(url)) {
+                wrong.push(format!(
+                    "{name} must be http:// or https:// with a host and without path, query or user, such as https://voice.example.com"
+                ));
             }
         }
-        let vendors = &self.vendors;
-        let missing: Vec<_> = [
-            ("DEEPGRAM_API_KEY", vendors.deepgram_api_key.is_empty()),
-            ("OPENAI_API_KEY", vendors.openai_api_key.is_empty()),
-            ("ELEVENLABS_API_KEY", vendors.elevenlabs_api_key.is_empty()),
-            ("TWILIO_ACCOUNT_SID", vendors.twilio_account_sid.is_empty()),
-            ("TWILIO_AUTH_TOKEN", vendors.twilio_auth_token.is_empty()),
-        ]
-        .into_iter()
-        .filter_map(|(name, missing)| missing.then_some(name))
-        .collect();
-        if missing.is_empty() { Ok(()) } else { Err(SettingsError::Missing(missing)) }
+        let security = &self.security;
+        let production = self.environment() == Environment::Production;
+        let jwt = &security.supabase_jwt_secret;
+        if (production || !jwt.is_empty()) && jwt.expose().len() < STRONG {
+            wrong.push(format!("SUPABASE_JWT_SECRET is missing or has fewer than {STRONG} bytes"));
+        }
+        if (production || !security.encryption_key.is_empty())
+            && let Err(error) = Vault::new(&security.encryption_key)
+        {
+            wrong.push(format!("ENCRYPTION_KEY: {error}"));
+        }
+        if let Err(error) = self.allowed_ranges() {
+            wrong.push(format!("ALLOWED_PRIVATE_RANGES: {error}"));
+        }
+        if production {
+            if self.store.database_url.is_empty() {
+                wrong.push("DATABASE_URL is missing: production has no private Postgres".into());
+            }
+            match &self.public_url {
+                None => wrong.push("PUBLIC_URL is missing: carriers' signatures are checked against it".into()),
+                Some(url) if url.scheme() != "https" => {
+                    wrong.push("PUBLIC_URL must be https:// in production: audio and tokens travel over it".into());
+                }
+                Some(_) => {}
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(SettingsError(wrong)) }
+    }
+
+    /// Whether a user's own word is enough to begin a tenant.
+    pub fn auto_provision(&self) -> bool {
+        self.security.tenant_auto_provision.unwrap_or(self.environment() == Environment::Development)
+    }
+
+    /// Where the addresses of credentials may point, beside the outside.
+    pub fn allowed_ranges(&self) -> Result<AllowedRanges, BadRange> {
+        match &self.security.allowed_private_ranges {
+            Some(ranges) => ranges.parse(),
+            None if self.environment() == Environment::Development => Ok(AllowedRanges::loopback()),
+            None => Ok(AllowedRanges::none()),
+        }
     }
 
     /// Where carriers reach this server that listens on `local`; no trailing slash.
     pub fn public_url(&self, local: SocketAddr) -> String {
-        match &self.public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{local}"),
-        }
+        origin(self.public_url.as_ref(), || format!("http://{local}"))
+    }
+
+    /// Where carriers reach this node; no trailing slash.
+    pub fn node_url(&self, local: SocketAddr) -> String {
+        origin(self.node_url.as_ref(), || self.public_url(local))
     }
 
     /// How far ahead of playing audio is sent.
     pub const fn lead(&self) -> Duration {
         Duration::from_millis(self.lead_ms)
     }
+}
+
+fn origin(url: Option<&Url>, default: impl FnOnce() -> String) -> String {
+    url.map_or_else(default, |url| url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn is_origin(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.username().is_empty()
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return a result")]

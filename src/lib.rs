@@ -7,4 +7,8 @@ pub mod cli;
 pub mod compose;
 pub mod config;
 pub mod journal;
+pub mod openapi;
+pub mod secrets;
+pub mod storage;
 pub mod telemetry;
+pub mod vendors;

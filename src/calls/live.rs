@@ -1,26 +1,25 @@
 //! From a ringing call to its end: the task that holds the vendors' sockets until the caller can be heard.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
-use trunkline_base::{CallId, Secret};
+use trunkline_base::CallId;
+use trunkline_control::{conversations::calls as stored, db::DbError, tenant::TenantId};
 use trunkline_media::{
-    call::{self, BoxFuture, CallChannels, Carrier},
+    call::{self, Attachment, BoxFuture, CallChannels, CallCommand, CallConfig, Carrier},
     event::EndReason,
-    telephony::twilio::rest::TwilioRest,
 };
 
-use super::{
-    Calls,
-    registry::{Live, Refused},
-    token,
-};
+use super::{Calls, account::TwilioAccount, socket::AxumSocket};
+use crate::{compose::Composed, journal::end_reason};
 
 /// How many commands wait for a call.
-const COMMANDS: usize = 16;
+pub(super) const COMMANDS: usize = 16;
+/// How long the note that a call is ending may hold up the hang-up.
+const ENDING_LIMIT: Duration = Duration::from_secs(2);
 
 /// A call's place in the registry, given back however its task ends: one that panics must not hold a line for ever.
 struct Place {
@@ -34,71 +33,85 @@ impl Drop for Place {
     }
 }
 
-/// A call as its voice webhook tells of it.
+/// A call that waits for its stream.
 pub(super) struct Ringing {
+    pub(super) tenant: TenantId,
+    pub(super) account: Arc<TwilioAccount>,
     pub(super) call_sid: String,
-    pub(super) context: BTreeMap<String, String>,
+    pub(super) composed: Composed,
+    pub(super) config: CallConfig,
+    /// Until when a stream may come.
+    pub(super) expires: Instant,
 }
 
 impl Calls {
-    /// Takes a call: opens its vendors' sockets and leaves a task that waits for its stream. Gives its id and its stream's token.
-    pub(super) fn ring(&self, ringing: Ringing) -> Result<(CallId, Secret), Refused> {
-        let id = CallId::generate();
-        let (attach, attachments) = mpsc::channel(2);
-        let (command, commands) = mpsc::channel(COMMANDS);
-        let (token, hash) = token::mint(Instant::now());
-        let expires = hash.expires();
-        self.0.registry.admit(id, Live::new(attach, command, ringing.call_sid.clone(), hash))?;
-        let place = Place { calls: self.clone(), id };
+    pub(super) fn spawn(
+        &self,
+        ringing: Ringing,
+        attachments: mpsc::Receiver<Attachment<AxumSocket>>,
+        commands: mpsc::Receiver<CallCommand>,
+    ) {
+        let place = Place { calls: self.clone(), id: ringing.config.id };
         self.0.registry.tasks().spawn(async move {
-            place.calls.live(id, ringing, expires, attachments, commands).await;
+            place.calls.live(ringing, attachments, commands).await;
         });
-        Ok((id, token))
     }
 
     async fn live(
         &self,
-        id: CallId,
         ringing: Ringing,
-        expires: Instant,
-        mut attachments: mpsc::Receiver<call::Attachment<super::socket::AxumSocket>>,
-        mut commands: mpsc::Receiver<call::CallCommand>,
+        mut attachments: mpsc::Receiver<Attachment<AxumSocket>>,
+        mut commands: mpsc::Receiver<CallCommand>,
     ) {
         let shared = &self.0;
-        let carrier = TwilioCarrier { calls: self.clone(), id, call_sid: ringing.call_sid, rest: shared.rest.clone() };
-        let config = shared.composer.config(id, &ringing.context);
-        let peers = match shared.composer.peers(id, Arc::new(carrier)) {
+        let Ringing { tenant, account, call_sid, composed, config, expires } = ringing;
+        let id = config.id;
+        let resumed = config.resumed.is_some();
+        let carrier = TwilioCarrier { calls: self.clone(), tenant, id, call_sid, account };
+        let peers = match composed.peers(id, Arc::new(carrier)) {
             Ok(peers) => peers,
-            Err(error) => return tracing::error!(call = %id, %error, "the call cannot be composed"),
+            Err(error) => {
+                tracing::error!(call = %id, %error, "the call cannot be composed");
+                return shared.journal.never_answered(id, "vendor_failed");
+            }
         };
         if let Some(observer) = &shared.observer {
             observer.ringing(id, &config);
         }
         let first = tokio::select! {
-            first = attachments.recv() => first,
+            first = attachments.recv() => first.ok_or(EndReason::MediaLost),
             // Whatever is asked of a call that nobody hears yet, it comes down to its end.
-            _ = commands.recv() => None,
-            () = sleep_until(expires) => None,
+            asked = commands.recv() => Err(match asked {
+                Some(CallCommand::HangUp { reason }) => reason,
+                _ => EndReason::ApiHangup,
+            }),
+            () = sleep_until(expires) => Err(EndReason::MediaLost),
         };
-        let Some(first) = first else {
-            tracing::info!(call = %id, "no media stream came");
-            metrics::counter!("trunkline_calls_total", "end_reason" => "no_stream").increment(1);
-            return;
+        let first = match first {
+            Ok(first) => first,
+            Err(reason) => {
+                tracing::info!(call = %id, end_reason = end_reason(reason), "no media stream came");
+                metrics::counter!("trunkline_calls_total", "end_reason" => "no_stream").increment(1);
+                // A call that came back and got no stream was cut off by us.
+                let reason = if resumed { EndReason::MediaLost } else { reason };
+                return shared.journal.never_answered(id, end_reason(reason));
+            }
         };
         let (events, mut received) = mpsc::unbounded_channel();
-        let observer = shared.observer.clone();
+        let (observer, journal) = (shared.observer.clone(), shared.journal.clone());
         let forward = async move {
             while let Some(event) = received.recv().await {
                 if let Some(observer) = &observer {
                     observer.event(id, &event);
                 }
+                journal.event(id, event);
             }
         };
         let channels = CallChannels { attachments, commands, events };
         // Boxed: the actor's state is some kilobytes, which would otherwise be copied at every step that it moves.
         let run = Box::pin(call::run(config, peers, first, channels));
         let (summary, ()) = tokio::join!(run, forward);
-        let reason = summary.reason.map_or("unknown", reason_label);
+        let reason = summary.reason.map_or("unknown", end_reason);
         tracing::info!(
             call = %id,
             end_reason = reason,
@@ -116,25 +129,13 @@ impl Calls {
     }
 }
 
-const fn reason_label(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::CallerHangup => "caller_hangup",
-        EndReason::AgentHangup => "agent_hangup",
-        EndReason::ApiHangup => "api_hangup",
-        EndReason::MaxDuration => "max_duration",
-        EndReason::Idle => "idle",
-        EndReason::MediaLost => "media_lost",
-        EndReason::VendorFailed => "vendor_failed",
-        EndReason::Drained => "drained",
-    }
-}
-
 /// Ends a call at Twilio. That it is ending is noted first, so that a redirect which overtakes the answer is told to hang up.
 struct TwilioCarrier {
     calls: Calls,
+    tenant: TenantId,
     id: CallId,
     call_sid: String,
-    rest: TwilioRest,
+    account: Arc<TwilioAccount>,
 }
 
 impl std::fmt::Debug for TwilioCarrier {
@@ -146,7 +147,23 @@ impl std::fmt::Debug for TwilioCarrier {
 impl Carrier for TwilioCarrier {
     fn hang_up(&self, _reason: EndReason) -> BoxFuture<'static, Result<(), String>> {
         self.calls.0.registry.set_ending(self.id);
-        let (rest, call_sid) = (self.rest.clone(), self.call_sid.clone());
-        Box::pin(async move { rest.hang_up(&call_sid).await.map_err(|error| error.to_string()) })
+        let (calls, tenant, id) = (self.calls.clone(), self.tenant, self.id);
+        let (account, call_sid) = (self.account.clone(), self.call_sid.clone());
+        Box::pin(async move {
+            match timeout(ENDING_LIMIT, calls.note_ending(tenant, id)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(call = %id, %error, "that the call is ending could not be noted"),
+                Err(_) => tracing::warn!(call = %id, "that the call is ending could not be noted in time"),
+            }
+            account.rest.hang_up(&call_sid).await.map_err(|error| error.to_string())
+        })
+    }
+}
+
+impl Calls {
+    async fn note_ending(&self, tenant: TenantId, id: CallId) -> Result<(), DbError> {
+        let mut tx = self.control().db.begin(tenant).await?;
+        stored::set_ending(&mut tx, tenant, id).await?;
+        tx.commit().await
     }
 }

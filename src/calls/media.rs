@@ -1,28 +1,41 @@
 //! `GET /media/twilio/{conversation}`: a media socket is admitted by its upgrade's signature, and then by the token in its `start`.
+//!
+//! A socket may reach a node that does not know its call: the process that handed out the token is gone, or a balancer chose. Then the
+//! token is looked up, and the call is taken over.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, State, WebSocketUpgrade, ws::WebSocket},
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use futures_util::{SinkExt, StreamExt};
-use tokio::time::{Instant, timeout_at};
-use trunkline_base::CallId;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+use trunkline_base::{CallId, Clock, SystemClock};
+use trunkline_control::{
+    error::{ApiError, ErrorCode},
+    lookup,
+    tenant::TenantId,
+};
 use trunkline_media::{
     call::Attachment,
     telephony::{
         BadMessageLimit, CLOSE_POLICY, Inbound, MAX_TEXT, MediaCodec, SocketMessage, Started, Verdict,
-        twilio::{
-            TwilioCodec,
-            signature::{Body, Keys, SETTINGS_HEADER, SIGNATURE_HEADER, SignedRequest, verify},
-        },
+        twilio::TwilioCodec,
     },
     time::MediaTime,
 };
 
-use super::{Calls, socket::AxumSocket};
+use super::{
+    Calls,
+    account::{Signed, TwilioAccount, signer},
+    socket::AxumSocket,
+    token,
+};
 
 /// How long a socket may take from its upgrade to its `start`.
 const START: Duration = Duration::from_secs(5);
@@ -34,52 +47,91 @@ pub(super) async fn twilio(
     Path(conversation): Path<String>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
-) -> Response {
-    let Some(id) = conversation.parse::<CallId>().ok().filter(|id| calls.0.registry.contains(*id)) else {
-        return (StatusCode::NOT_FOUND, "no such call\n").into_response();
-    };
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+) -> Result<Response, ApiError> {
+    let Ok(id) = conversation.parse::<CallId>() else { return Err(no_such_call()) };
     let url = calls.stream_url(id);
-    let request = SignedRequest {
-        url: &url,
-        signature: header(SIGNATURE_HEADER),
-        settings: header(SETTINGS_HEADER),
-        body: Body::None,
+    let request = Signed { url: &url, headers: &headers, fields: None };
+    let (tenant, account) = match calls.0.registry.owner(id) {
+        Some((tenant, account)) => (tenant, account.signed(&request).then_some(account)),
+        None => {
+            let tenant = lookup::conversation(&calls.control().db, id).await?.ok_or_else(no_such_call)?;
+            let accounts = calls.accounts_of_call(tenant, id).await?.ok_or_else(no_such_call)?;
+            (tenant, signer(accounts, &request))
+        }
     };
-    if let Err(error) = verify(Keys::token(&calls.0.settings.vendors.twilio_auth_token), &request) {
-        tracing::warn!(call = %id, %error, "media socket refused");
+    let Some(account) = account else {
+        tracing::warn!(call = %id, "media socket refused: its signature does not verify");
         metrics::counter!("trunkline_media_refused_total", "cause" => "signature").increment(1);
-        return (StatusCode::FORBIDDEN, "the upgrade's signature does not verify\n").into_response();
-    }
-    match upgrade {
-        Ok(upgrade) => upgrade
-            .read_buffer_size(4 * 1024)
-            .write_buffer_size(0)
-            .max_write_buffer_size(512 * 1024)
-            // Above what is answered with 1008, so that it is seen and counted.
-            .max_message_size(4 * MAX_TEXT)
-            .max_frame_size(4 * MAX_TEXT)
-            .on_upgrade(move |socket| admit(calls, id, socket)),
-        Err(rejection) => rejection.into_response(),
-    }
+        return Err(ApiError::new(ErrorCode::WebhookSignatureInvalid, "The upgrade's signature does not verify"));
+    };
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return Ok(rejection.into_response()),
+    };
+    Ok(upgrade
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(512 * 1024)
+        // Above what is answered with 1008, so that it is seen and counted.
+        .max_message_size(4 * MAX_TEXT)
+        .max_frame_size(4 * MAX_TEXT)
+        .on_upgrade(move |socket| admit(calls, tenant, id, account, socket)))
+}
+
+fn no_such_call() -> ApiError {
+    ApiError::not_found(ErrorCode::ConversationNotFound)
 }
 
 /// Waits for the `start` that shows the call's token, and hands the socket to the call.
-async fn admit(calls: Calls, id: CallId, socket: WebSocket) {
+async fn admit(calls: Calls, tenant: TenantId, id: CallId, account: Arc<TwilioAccount>, socket: WebSocket) {
     let mut socket = AxumSocket::new(socket);
     let mut codec = TwilioCodec::default();
     match started(&mut socket, &mut codec).await {
         Ok(started) => {
             let token = started.parameters.get("token").map_or("", String::as_str);
-            let Some(way_in) = calls.0.registry.admits(id, &started.call_sid, token) else {
-                return refuse(id, socket, "token").await;
-            };
+            let mut way_in = calls.0.registry.admits(id, &started.call_sid, token);
+            if way_in.is_none() {
+                way_in = calls.find_way_in(tenant, id, account, &started.call_sid, token).await;
+            }
+            let Some(way_in) = way_in else { return refuse(id, socket, "token").await };
             let attachment = Attachment { socket, codec: Box::new(codec), started };
             if way_in.send(attachment).await.is_err() {
                 tracing::info!(call = %id, "the call ended before its stream began");
             }
         }
         Err(cause) => refuse(id, socket, cause).await,
+    }
+}
+
+impl Calls {
+    /// The way into a call that another process knew, for a token that is still good.
+    async fn find_way_in(
+        &self,
+        tenant: TenantId,
+        id: CallId,
+        account: Arc<TwilioAccount>,
+        call_sid: &str,
+        token: &str,
+    ) -> Option<mpsc::Sender<Attachment<AxumSocket>>> {
+        if self.0.registry.contains(id) {
+            return None;
+        }
+        let take_over = async {
+            let found = lookup::stream_token(&self.control().db, &token::hash(token)).await?;
+            let now: chrono::DateTime<chrono::Utc> = SystemClock.wall().into();
+            let good =
+                found.is_some_and(|found| found.tenant == tenant && found.conversation == id && found.expires_at > now);
+            if !good {
+                return Ok(None);
+            }
+            // It mints a token of its own, which its socket does not need to show: it has shown a good one.
+            let taken = self.take_over(tenant, id, account, call_sid).await?;
+            Ok(taken.and_then(|token| self.0.registry.admits(id, call_sid, token.expose())))
+        };
+        take_over.await.unwrap_or_else(|error: ApiError| {
+            tracing::warn!(call = %id, cause = error.message, "a media socket's token could not be looked up");
+            None
+        })
     }
 }
 

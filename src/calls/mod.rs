@@ -2,30 +2,30 @@
 //!
 //! A call exists from its voice webhook on: that opens the vendors' sockets and leaves a task that waits for the media stream.
 
+mod account;
 mod live;
 mod media;
 mod registry;
+mod ring;
 mod socket;
 mod token;
+mod upkeep;
 mod webhooks;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::{extract::DefaultBodyLimit, routing::get};
 use trunkline_base::CallId;
+use trunkline_control::Control;
 use trunkline_media::{
     call::{CallConfig, CallSummary},
     event::CallEvent,
-    telephony::twilio::rest::{TwilioAuth, TwilioRest},
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 pub use self::registry::{Registry, RegistryGauges};
-use crate::{compose::Composer, config::Settings};
+use crate::{compose::Composer, config::Settings, journal::JournalHandle};
 
 /// The largest webhook body that is read: Twilio's are some kilobytes.
 const MAX_WEBHOOK: usize = 64 * 1024;
@@ -36,11 +36,16 @@ pub struct Calls(Arc<Shared>);
 
 struct Shared {
     settings: Arc<Settings>,
+    control: Control,
     composer: Composer,
     registry: Registry,
-    rest: TwilioRest,
+    journal: JournalHandle,
+    /// This process, as conversations name who keeps them alive.
+    node: String,
     /// Where carriers reach us; no trailing slash.
     public_url: String,
+    /// Where they reach this node; no trailing slash.
+    node_url: String,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -54,34 +59,41 @@ pub trait Observer: Send + Sync {
     fn ended(&self, _call: CallId, _summary: &CallSummary) {}
 }
 
+/// What calls are made from.
+pub struct CallsConfig {
+    pub settings: Arc<Settings>,
+    pub control: Control,
+    pub composer: Composer,
+    pub journal: JournalHandle,
+    /// This process, as the journal has it too.
+    pub node: String,
+    /// Without a trailing slash.
+    pub public_url: String,
+    /// Without a trailing slash.
+    pub node_url: String,
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
 impl Calls {
-    /// Makes the handlers' state. `public_url` has no trailing slash.
-    pub fn new(
-        settings: Arc<Settings>,
-        composer: Composer,
-        public_url: String,
-        observer: Option<Arc<dyn Observer>>,
-    ) -> Self {
-        let vendors = &settings.vendors;
-        let rest = TwilioRest::new(
-            composer.http().clone(),
-            &vendors.twilio_base_url,
-            vendors.twilio_account_sid.clone(),
-            TwilioAuth { user: vendors.twilio_account_sid.clone(), password: vendors.twilio_auth_token.clone() },
-        );
+    /// Makes the handlers' state.
+    pub fn new(config: CallsConfig) -> Self {
+        let CallsConfig { settings, control, composer, journal, node, public_url, node_url, observer } = config;
         let registry = Registry::new(settings.max_calls);
-        Self(Arc::new(Shared { settings, composer, registry, rest, public_url, observer }))
+        Self(Arc::new(Shared { settings, control, composer, registry, journal, node, public_url, node_url, observer }))
     }
 
-    /// The routes that carriers use, the health check, and the metrics.
-    pub fn router(&self) -> Router {
-        Router::new()
-            .route("/webhooks/twilio", post(webhooks::twilio))
+    /// A name for a process, which no other has.
+    pub fn new_node() -> String {
+        Uuid::now_v7().to_string()
+    }
+
+    /// The routes that carriers use, and their description.
+    pub fn routes() -> OpenApiRouter<Self> {
+        OpenApiRouter::new()
+            .routes(routes!(webhooks::twilio))
+            .route("/v1/webhooks/twilio", axum::routing::post(webhooks::twilio))
+            .layer(DefaultBodyLimit::max(MAX_WEBHOOK))
             .route("/media/twilio/{conversation}", get(media::twilio))
-            .route("/health", get(health))
-            .route("/metrics", get(async || crate::telemetry::render_metrics()))
-            .layer(axum::extract::DefaultBodyLimit::max(MAX_WEBHOOK))
-            .with_state(self.clone())
     }
 
     /// Calls that are alive.
@@ -89,25 +101,18 @@ impl Calls {
         &self.0.registry
     }
 
+    fn control(&self) -> &Control {
+        &self.0.control
+    }
+
     /// The address of a media socket, `ws` for `http` and `wss` for `https`.
     fn stream_url(&self, call: CallId) -> String {
         // "http" is a prefix of "https": what follows stays as it is.
-        let rest = self.0.public_url.strip_prefix("http").unwrap_or(&self.0.public_url);
+        let rest = self.0.node_url.strip_prefix("http").unwrap_or(&self.0.node_url);
         format!("ws{rest}/media/twilio/{call}")
     }
 
     fn webhook_url(&self, kind: &str, call: CallId) -> String {
         format!("{}/webhooks/twilio?kind={kind}&conversation={call}", self.0.public_url)
     }
-}
-
-async fn health(axum::extract::State(calls): axum::extract::State<Calls>) -> Response {
-    let RegistryGauges { live, draining } = calls.0.registry.gauges();
-    let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let body = serde_json::json!({
-        "status": if draining { "draining" } else { "ok" },
-        "agent": calls.0.composer.agent_name(),
-        "calls": live,
-    });
-    (status, axum::Json(body)).into_response()
 }

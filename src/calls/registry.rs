@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,22 +12,26 @@ use dashmap::DashMap;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::TaskTracker;
 use trunkline_base::{CallId, Secret};
+use trunkline_control::tenant::TenantId;
 use trunkline_media::{
     call::{Attachment, CallCommand},
     event::EndReason,
 };
 
 use super::{
+    account::TwilioAccount,
     socket::AxumSocket,
     token::{self, TokenHash},
 };
 
 /// Times a call whose stream was lost is given another one.
-const RESUMES: u32 = 3;
+pub(super) const RESUMES: u32 = 3;
 
 /// A call that is alive: from its voice webhook to its end.
 #[derive(Debug)]
 pub(super) struct Live {
+    tenant: TenantId,
+    account: Arc<TwilioAccount>,
     pub(super) attachments: mpsc::Sender<Attachment<AxumSocket>>,
     pub(super) commands: mpsc::Sender<CallCommand>,
     pub(super) call_sid: String,
@@ -39,12 +43,14 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) const fn new(
+        tenant: TenantId,
+        account: Arc<TwilioAccount>,
         attachments: mpsc::Sender<Attachment<AxumSocket>>,
         commands: mpsc::Sender<CallCommand>,
         call_sid: String,
         token: TokenHash,
     ) -> Self {
-        Self { attachments, commands, call_sid, token, resumes: 0, ending: false }
+        Self { tenant, account, attachments, commands, call_sid, token, resumes: 0, ending: false }
     }
 }
 
@@ -55,9 +61,9 @@ pub(super) enum Refused {
     Draining,
     #[error("all lines are busy")]
     Full,
-    /// The carrier's call is alive under this id: its voice webhook came twice.
+    /// It is alive here already: two of its webhooks came at once.
     #[error("the call is known already")]
-    Known(CallId),
+    Known,
 }
 
 /// What comes of a call that asks for another stream.
@@ -66,8 +72,10 @@ pub(super) enum Resumption {
     Stream(Secret),
     /// It has had too many.
     TooMany,
-    /// It is over or ending.
+    /// It is ending.
     Over,
+    /// It is not alive here.
+    Unknown,
 }
 
 /// Figures for the health check and the metrics.
@@ -103,8 +111,8 @@ impl Registry {
     /// Takes a call in, if there is room and it is not here already.
     pub(super) fn admit(&self, id: CallId, live: Live) -> Result<(), Refused> {
         let _guard = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = self.find_by_sid(&live.call_sid) {
-            return Err(Refused::Known(known));
+        if self.calls.contains_key(&id) {
+            return Err(Refused::Known);
         }
         if self.draining.load(Ordering::Acquire) {
             return Err(Refused::Draining);
@@ -117,9 +125,14 @@ impl Registry {
         Ok(())
     }
 
-    /// The call of this carrier's call: a voice webhook that comes twice is one call.
-    pub(super) fn find_by_sid(&self, call_sid: &str) -> Option<CallId> {
-        self.calls.iter().find(|entry| entry.call_sid == call_sid).map(|entry| *entry.key())
+    /// Whose a call is, and on which account, if it is alive here.
+    pub(super) fn owner(&self, id: CallId) -> Option<(TenantId, Arc<TwilioAccount>)> {
+        self.calls.get(&id).map(|live| (live.tenant, live.account.clone()))
+    }
+
+    /// All calls, with whose they are.
+    pub(super) fn owners(&self) -> Vec<(TenantId, CallId)> {
+        self.calls.iter().map(|live| (live.tenant, *live.key())).collect()
     }
 
     pub(super) fn contains(&self, id: CallId) -> bool {
@@ -136,7 +149,10 @@ impl Registry {
 
     /// Gives a call whose stream was lost another token, if it may go on.
     pub(super) fn resume(&self, id: CallId) -> Resumption {
-        let Some(mut live) = self.calls.get_mut(&id).filter(|live| !live.ending) else { return Resumption::Over };
+        let Some(mut live) = self.calls.get_mut(&id) else { return Resumption::Unknown };
+        if live.ending {
+            return Resumption::Over;
+        }
         if live.resumes >= RESUMES {
             return Resumption::TooMany;
         }

@@ -24,15 +24,24 @@ pub(super) fn mint(now: Instant) -> (Secret, TokenHash) {
     let mut bytes = [0; 32];
     rand::rngs::OsRng.try_fill_bytes(&mut bytes).expect("the operating system has randomness");
     let token = URL_SAFE_NO_PAD.encode(bytes);
-    let hash = Sha256::digest(token.as_bytes()).into();
+    let hash = hash(&token);
     (Secret::new(token), TokenHash { hash, expires: now + VALID_FOR })
 }
 
+/// What is stored of a token.
+pub(super) fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
 impl TokenHash {
+    /// The SHA-256.
+    pub(super) const fn bytes(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
     /// Whether this is the token, and still good.
     pub(super) fn admits(&self, token: &str, now: Instant) -> bool {
-        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        bool::from(hash.ct_eq(&self.hash)) && now < self.expires
+        bool::from(hash(token).ct_eq(&self.hash)) && now < self.expires
     }
 
     /// When it stops being good.

@@ -1,7 +1,7 @@
 //! `POST /webhooks/twilio?kind=…`: a call rings (`voice`), its status changes (`status`), its stream reports (`stream`), or it comes
-//! back because its stream ended (`resume`). Every request must be signed with the account's token.
+//! back because its stream ended (`resume`). Nothing is believed, and nothing stored, before the signature verifies.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Form,
@@ -10,146 +10,238 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use subtle::ConstantTimeEq;
-use trunkline_base::CallId;
-use trunkline_media::{
-    event::EndReason,
-    telephony::twilio::{
-        signature::{Body, Keys, SETTINGS_HEADER, SIGNATURE_HEADER, SignedRequest, verify},
-        twiml,
-    },
+use trunkline_base::{CallId, Personal};
+use trunkline_control::{
+    error::{ApiError, ErrorBody, ErrorCode},
+    lookup::{self, FoundNumber},
+    tenant::TenantId,
+    vendors::Provider,
 };
+use trunkline_media::{event::EndReason, telephony::twilio::twiml};
 
 use super::{
     Calls,
-    live::Ringing,
-    registry::{Refused, Resumption},
+    account::{Signed, TwilioAccount, signer},
+    registry::Resumption,
+    ring::{Answered, Caller},
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Kind {
+    /// `voice`, `status`, `stream` or `resume`, as in the address that was handed out. Without it, the fields tell.
     kind: Option<String>,
+    /// Whose event it is: required for `stream` and `resume`.
+    #[param(value_type = Option<uuid::Uuid>)]
     conversation: Option<String>,
 }
 
 type Fields = Vec<(String, String)>;
 
+/// A request of the carrier, as it came.
+struct Incoming {
+    url: String,
+    headers: HeaderMap,
+    fields: Fields,
+}
+
+impl Incoming {
+    fn signed(&self) -> Signed<'_> {
+        Signed { url: &self.url, headers: &self.headers, fields: Some(&self.fields) }
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn or_empty(&self, name: &str) -> &str {
+        self.field(name).unwrap_or_default()
+    }
+
+    /// What it is about, where the address doesn't say.
+    fn kind(&self) -> &'static str {
+        if self.field("StreamEvent").is_some() {
+            "stream"
+        } else if self.field("RecordingStatus").is_some() {
+            "recording"
+        } else if self.field("CallbackSource").is_some() {
+            "status"
+        } else if self.field("AnsweredBy").is_some() && self.field("CallStatus").is_none() {
+            "amd"
+        } else {
+            "voice"
+        }
+    }
+}
+
+/// A carrier's event. Answered with TwiML where the call asks what comes next, with nothing else.
+#[utoipa::path(
+    post,
+    path = "/webhooks/twilio",
+    tag = "webhooks",
+    params(Kind),
+    request_body(content_type = "application/x-www-form-urlencoded", description = "Twilio's fields, signed by X-Twilio-Signature"),
+    responses(
+        (status = 200, description = "TwiML", content_type = "text/xml", body = String),
+        (status = 204, description = "Noted"),
+        (status = 403, description = "WEBHOOK_SIGNATURE_INVALID", body = ErrorBody),
+        (status = 413, description = "PAYLOAD_TOO_LARGE", body = ErrorBody),
+        (status = 415, description = "UNSUPPORTED_MEDIA_TYPE", body = ErrorBody),
+        (status = 422, description = "VALIDATION_ERROR", body = ErrorBody),
+        (status = 503, description = "OVERLOADED: the database is unavailable", body = ErrorBody),
+    )
+)]
 pub(super) async fn twilio(
     State(calls): State<Calls>,
     OriginalUri(uri): OriginalUri,
     Query(query): Query<Kind>,
     headers: HeaderMap,
     Form(fields): Form<Fields>,
-) -> Response {
+) -> Result<Response, ApiError> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let url = format!("{}{path}", calls.0.public_url);
-    if let Err(cause) = check(&calls, &url, &headers, &fields) {
-        metrics::counter!("trunkline_webhooks_refused_total").increment(1);
-        tracing::warn!(cause, "webhook refused");
-        let body = "the request's signature does not verify with this account's token and PUBLIC_URL\n";
-        return (StatusCode::FORBIDDEN, body).into_response();
-    }
+    let incoming = Incoming { url: format!("{}{path}", calls.0.public_url), headers, fields };
     let conversation = query.conversation.as_deref().and_then(|id| id.parse::<CallId>().ok());
-    match (query.kind.as_deref(), conversation) {
-        (Some("voice") | None, _) => voice(&calls, &fields),
-        (Some("resume"), Some(id)) => resume(&calls, id, &fields),
-        (Some("status"), _) => status(&calls, conversation, &fields),
-        (Some("stream"), Some(id)) => stream(id, &fields),
-        (Some(_), _) => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "kind must be voice, resume, status or stream; resume and stream need a conversation",
-        )
-            .into_response(),
+    match (query.kind.as_deref().unwrap_or_else(|| incoming.kind()), conversation) {
+        ("voice", _) => voice(&calls, &incoming).await,
+        ("resume", Some(id)) => resume(&calls, id, &incoming).await,
+        ("status", _) => status(&calls, conversation, &incoming).await,
+        ("stream", Some(id)) => stream(&calls, id, &incoming).await,
+        _ => Err(ApiError::field(
+            "kind",
+            "must be voice, resume, status or stream; resume and stream need a conversation",
+        )),
     }
 }
 
-/// The account must be ours and the signature made with its token.
-fn check(calls: &Calls, url: &str, headers: &HeaderMap, fields: &Fields) -> Result<(), String> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let vendors = &calls.0.settings.vendors;
-    let request = SignedRequest {
-        url,
-        signature: header(SIGNATURE_HEADER),
-        settings: header(SETTINGS_HEADER),
-        body: Body::Form(fields),
-    };
-    verify(Keys::token(&vendors.twilio_auth_token), &request).map_err(|error| error.to_string())?;
-    let account = field(fields, "AccountSid").unwrap_or_default();
-    if bool::from(account.as_bytes().ct_eq(vendors.twilio_account_sid.as_bytes())) {
-        Ok(())
-    } else {
-        Err("another account".into())
-    }
+/// The request is nobody's, or somebody else's than it says.
+fn refused() -> ApiError {
+    metrics::counter!("trunkline_webhooks_refused_total").increment(1);
+    let message = "The signature does not verify with this account's token and PUBLIC_URL";
+    ApiError::new(ErrorCode::WebhookSignatureInvalid, message)
 }
 
 /// A call rings. A repeated webhook of the same call is answered with the same conversation.
-fn voice(calls: &Calls, fields: &Fields) -> Response {
-    let Some(call_sid) = field(fields, "CallSid").filter(|sid| !sid.is_empty()) else {
-        return (StatusCode::UNPROCESSABLE_ENTITY, "CallSid is missing\n").into_response();
+async fn voice(calls: &Calls, incoming: &Incoming) -> Result<Response, ApiError> {
+    let account_sid = incoming.or_empty("AccountSid");
+    let number = lookup::number(&calls.control().db, Provider::Twilio, incoming.or_empty("To")).await?;
+    let Some(number) = number else {
+        // Nobody's number; but whose account it is, is told that nobody answers.
+        signer(calls.anybodys_accounts(account_sid).await?, &incoming.signed()).ok_or_else(refused)?;
+        return Ok(document(twiml::reject()));
     };
-    if !calls.0.composer.is_active() {
-        return document(twiml::reject());
-    }
-    let context = BTreeMap::from([
-        ("from_number".to_owned(), field(fields, "From").unwrap_or_default().to_owned()),
-        ("to_number".to_owned(), field(fields, "To").unwrap_or_default().to_owned()),
-    ]);
-    match calls.ring(Ringing { call_sid: call_sid.to_owned(), context }) {
-        Ok((id, token)) => document(connect(calls, id, token.expose())),
-        Err(Refused::Known(id)) => match calls.0.registry.renew_token(id) {
-            Some(token) => document(connect(calls, id, token.expose())),
-            None => document(twiml::hang_up()),
-        },
-        Err(refused) => {
-            tracing::warn!(%refused, "call refused");
-            metrics::counter!("trunkline_calls_total", "end_reason" => "overloaded").increment(1);
-            document(twiml::reject())
-        }
+    let account = account_of_number(calls, &number).await?;
+    let account = account.filter(|account| account.sid == account_sid && account.signed(&incoming.signed()));
+    let account = Arc::new(account.ok_or_else(refused)?);
+    tracing::Span::current().record("tenant_id", tracing::field::display(number.tenant));
+    let call_sid = incoming.field("CallSid").filter(|sid| !sid.is_empty());
+    let call_sid = call_sid.ok_or_else(|| ApiError::field("CallSid", "is missing"))?;
+    let caller = Caller {
+        call_sid: call_sid.to_owned(),
+        from: Personal::new(incoming.or_empty("From").to_owned()),
+        to: Personal::new(incoming.or_empty("To").to_owned()),
+    };
+    Ok(match calls.ring(number.tenant, number.agent, account, caller).await? {
+        Answered::Stream(id, token) => connect(calls, id, token.expose()),
+        Answered::Over => document(twiml::hang_up()),
+        Answered::Rejected => document(twiml::reject()),
+    })
+}
+
+async fn account_of_number(calls: &Calls, number: &FoundNumber) -> Result<Option<TwilioAccount>, ApiError> {
+    match number.credential {
+        Some(credential) => calls.account_of_credential(number.tenant, credential).await,
+        None => Ok(calls.platform_account()),
     }
 }
 
+/// Who may speak of a conversation: the account that it is on here, or those of its tenant.
+async fn authorised(
+    calls: &Calls,
+    id: CallId,
+    incoming: &Incoming,
+) -> Result<Option<(TenantId, Arc<TwilioAccount>)>, ApiError> {
+    if let Some((tenant, account)) = calls.0.registry.owner(id) {
+        if !account.signed(&incoming.signed()) {
+            return Err(refused());
+        }
+        return Ok(Some((tenant, account)));
+    }
+    let sid = incoming.or_empty("AccountSid");
+    let Some(tenant) = lookup::conversation(&calls.control().db, id).await? else {
+        signer(calls.anybodys_accounts(sid).await?, &incoming.signed()).ok_or_else(refused)?;
+        return Ok(None);
+    };
+    let account = signer(calls.accounts(tenant, sid).await?, &incoming.signed()).ok_or_else(refused)?;
+    Ok(Some((tenant, account)))
+}
+
 /// The stream ended and the carrier asks what comes next: nothing if we meant it, another stream if we did not.
-fn resume(calls: &Calls, id: CallId, fields: &Fields) -> Response {
+async fn resume(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Response, ApiError> {
+    let Some((tenant, account)) = authorised(calls, id, incoming).await? else {
+        return Ok(document(twiml::hang_up()));
+    };
+    let call_sid = incoming.or_empty("CallSid");
     match calls.0.registry.resume(id) {
-        Resumption::Stream(token) => document(connect(calls, id, token.expose())),
+        Resumption::Stream(token) => {
+            calls.keep_token(tenant, id, &token).await;
+            Ok(connect(calls, id, token.expose()))
+        }
         Resumption::TooMany => {
             // No stream will come any more: the call need not wait for one.
-            calls.0.registry.hang_up(id, field(fields, "CallSid").unwrap_or_default(), EndReason::MediaLost);
-            document(twiml::hang_up())
+            calls.0.registry.hang_up(id, call_sid, EndReason::MediaLost);
+            Ok(document(twiml::hang_up()))
         }
-        Resumption::Over => document(twiml::hang_up()),
+        Resumption::Over => Ok(document(twiml::hang_up())),
+        Resumption::Unknown => Ok(match calls.take_over(tenant, id, account, call_sid).await? {
+            Some(token) => connect(calls, id, token.expose()),
+            None => document(twiml::hang_up()),
+        }),
     }
 }
 
 /// A terminal status ends a call whose socket may never tell. Others are only noted; repeats and stragglers change nothing. A number's
 /// own status callback, which is set at the carrier, names no conversation: then the carrier's call tells which it is.
-fn status(calls: &Calls, conversation: Option<CallId>, fields: &Fields) -> Response {
-    let registry = &calls.0.registry;
-    let call_sid = field(fields, "CallSid").unwrap_or_default();
-    let terminal =
-        matches!(field(fields, "CallStatus"), Some("completed" | "busy" | "no-answer" | "failed" | "canceled"));
-    if terminal && let Some(id) = conversation.or_else(|| registry.find_by_sid(call_sid)) {
-        registry.hang_up(id, call_sid, EndReason::CallerHangup);
+async fn status(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming) -> Result<Response, ApiError> {
+    let call_sid = incoming.or_empty("CallSid");
+    let id = match conversation {
+        Some(id) => Some(id),
+        None => lookup::call(&calls.control().db, Provider::Twilio, call_sid).await?.map(|(_, id)| id),
+    };
+    let known = match id {
+        Some(id) => authorised(calls, id, incoming).await?.map(|(tenant, _)| (tenant, id)),
+        None => {
+            let accounts = calls.anybodys_accounts(incoming.or_empty("AccountSid")).await?;
+            signer(accounts, &incoming.signed()).ok_or_else(refused)?;
+            None
+        }
+    };
+    if let Some((tenant, id)) = known {
+        calls.on_status(tenant, id, call_sid, incoming.or_empty("CallStatus")).await?;
     }
-    StatusCode::NO_CONTENT.into_response()
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn stream(id: CallId, fields: &Fields) -> Response {
-    if field(fields, "StreamEvent") == Some("stream-error") {
+async fn stream(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Response, ApiError> {
+    authorised(calls, id, incoming).await?;
+    if incoming.field("StreamEvent") == Some("stream-error") {
         tracing::warn!(call = %id, "the carrier reports a stream error");
         metrics::counter!("trunkline_stream_errors_total").increment(1);
     }
-    StatusCode::NO_CONTENT.into_response()
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn connect(calls: &Calls, id: CallId, token: &str) -> String {
-    twiml::connect_stream(&calls.stream_url(id), &[("token", token)], &calls.webhook_url("resume", id))
+fn connect(calls: &Calls, id: CallId, token: &str) -> Response {
+    document(twiml::connect_stream(&calls.stream_url(id), &[("token", token)], &calls.webhook_url("resume", id)))
 }
 
 fn document(twiml: String) -> Response {
     ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], twiml).into_response()
 }
 
-fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
-    fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+/// What fills the variables of an agent's instructions for a call.
+pub(super) fn context(caller: &Caller) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("from_number".to_owned(), caller.from.expose().clone()),
+        ("to_number".to_owned(), caller.to.expose().clone()),
+    ])
 }

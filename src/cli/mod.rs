@@ -1,22 +1,27 @@
 //! The command line.
 
 #[cfg(feature = "sim")]
+pub mod api;
+#[cfg(feature = "sim")]
 mod audio;
 #[cfg(feature = "sim")]
 mod bench;
 #[cfg(feature = "sim")]
 pub mod call;
-#[cfg(feature = "sim")]
 pub mod console;
 #[cfg(feature = "sim")]
 pub mod demo;
 #[cfg(feature = "sim")]
 mod fixtures;
+mod keys;
+mod migrate;
+mod openapi;
 mod serve;
 #[cfg(feature = "sim")]
 pub mod simulate;
 #[cfg(feature = "sim")]
 mod timeline;
+mod token;
 #[cfg(feature = "sim")]
 mod units;
 #[cfg(feature = "sim")]
@@ -26,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use serve::{ServeError, Server, load_agent};
+pub use serve::{ServeError, Server};
 
 /// Trunkline: a voice agent platform in one binary.
 #[derive(Debug, Parser)]
@@ -38,8 +43,11 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer calls with one agent.
     Serve(Box<serve::Serve>),
+    Migrate(Box<migrate::Migrate>),
+    Keys(keys::Keys),
+    Token(Box<token::Token>),
+    Openapi(openapi::OpenApi),
     #[cfg(feature = "sim")]
     Demo(demo::Demo),
     #[cfg(feature = "sim")]
@@ -68,7 +76,11 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     let result: Result<(), Failure> = runtime.block_on(async {
         match cli.command {
-            Command::Serve(serve) => serve.run().await.map_err(Failure::from),
+            Command::Serve(serve) => Box::pin(serve.run()).await.map_err(Failure::from),
+            Command::Migrate(migrate) => Box::pin(migrate.run()).await,
+            Command::Keys(keys) => Box::pin(keys.run()).await,
+            Command::Token(token) => token.run(),
+            Command::Openapi(openapi) => openapi.run(),
             #[cfg(feature = "sim")]
             Command::Demo(demo) => Box::pin(demo.run()).await,
             #[cfg(feature = "sim")]

@@ -1,32 +1,39 @@
-//! `trunkline serve`: the server, with one agent from a file.
+//! `trunkline serve`: the server.
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use axum::{Router, routing::get};
 use clap::Args;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use trunkline_control::agents::config::AgentConfig;
+use trunkline_base::guard::Guard;
+use trunkline_control::{
+    Control,
+    auth::{Auth, TokenKeys},
+    vault::{Vault, VaultError},
+};
 use trunkline_media::net::Net;
 
 use crate::{
-    calls::{Calls, Observer},
+    calls::{Calls, CallsConfig, Observer},
     compose::{ComposeError, Composer},
-    config::{Settings, SettingsError},
+    config::{Environment, Settings, SettingsError},
+    journal::JournalWriter,
+    openapi,
+    secrets::{Secrets, SecretsError},
+    storage::{Storage, StorageError},
     telemetry,
+    vendors::LiveVendors,
 };
 
-/// Answer calls with one agent.
+/// Serve the API and answer calls.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// The agent: a JSON file in the form that the API stores.
-    #[arg(long)]
-    agent: PathBuf,
     #[command(flatten)]
     settings: Settings,
 }
@@ -34,12 +41,16 @@ pub(super) struct Serve {
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("cannot read the agent {path}: {cause}")]
-    AgentFile { path: PathBuf, cause: std::io::Error },
-    #[error("the agent {path} is not valid:\n{errors}")]
-    Agent { path: PathBuf, errors: trunkline_control::agents::config::FieldErrors },
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error("cannot read EXTRA_CA_FILE {path}: {cause}")]
+    ExtraCa { path: std::path::PathBuf, cause: String },
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     #[error(transparent)]
     Compose(#[from] ComposeError),
     #[error("cannot listen on {0}: {1}")]
@@ -49,14 +60,11 @@ pub enum ServeError {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), ServeError> {
         telemetry::init_logs("info");
-        let agent = load_agent(&self.agent)?;
         let drain = Duration::from_secs(self.settings.drain_seconds);
-        let server = Server::start(agent, self.settings, None).await?;
+        self.settings.check()?;
+        let storage = Storage::open(&self.settings).await?;
+        let server = Server::start(self.settings, storage, None).await?;
         tracing::info!(address = %server.addr(), public_url = server.public_url(), "listening");
-        tracing::info!(
-            voice_webhook = format!("{}/webhooks/twilio?kind=voice", server.public_url()),
-            "set this at the carrier"
-        );
         terminated().await;
         tracing::info!("draining: no new calls; live ones may end");
         server.stop(drain).await;
@@ -64,42 +72,71 @@ impl Serve {
     }
 }
 
-/// Reads and checks an agent.
-pub fn load_agent(path: &Path) -> Result<AgentConfig, ServeError> {
-    let text = std::fs::read_to_string(path).map_err(|cause| ServeError::AgentFile { path: path.to_owned(), cause })?;
-    AgentConfig::from_json(&text).map_err(|errors| ServeError::Agent { path: path.to_owned(), errors })
-}
-
 /// A server that runs, in this process.
 pub struct Server {
     addr: SocketAddr,
     public_url: String,
+    control: Control,
     calls: Calls,
+    journal: JournalWriter,
+    storage: Storage,
     stop: CancellationToken,
     task: JoinHandle<()>,
-    _upkeep: AbortOnDropHandle<()>,
+    _upkeep: [AbortOnDropHandle<()>; 2],
 }
 
 impl Server {
     /// Starts to listen. `observer` sees all that happens in calls.
     pub async fn start(
-        agent: AgentConfig,
         settings: Settings,
+        storage: Storage,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Self, ServeError> {
         settings.check()?;
         telemetry::metrics();
+        let secrets = secrets(&settings)?;
+        let ranges = settings.allowed_ranges().expect("settings that were checked");
+        let guard = Guard::new(ranges);
         let net = Net::new(&extra_authorities(&settings)?).map_err(|error| ComposeError::Tls(error.to_string()))?;
+        let net = net.with_guard(guard);
         let settings = Arc::new(settings);
         let listener =
             TcpListener::bind(settings.bind).await.map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let addr = listener.local_addr().map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let public_url = settings.public_url(addr);
-        let composer = Composer::new(agent, settings.clone(), net)?;
-        let calls = Calls::new(settings, composer, public_url.clone(), observer);
+        let composer = Composer::new(settings.clone(), net.clone())?;
+        let control = Control {
+            db: storage.db().clone(),
+            auth: Arc::new(Auth {
+                keys: TokenKeys::shared(&secrets.jwt_secret),
+                auto_provision: settings.auto_provision(),
+            }),
+            vault: Arc::new(Vault::new(&secrets.encryption_key)?),
+            vendors: Arc::new(
+                LiveVendors::new(&settings.vendors, &net).map_err(|error| ComposeError::Llm(error.to_string()))?,
+            ),
+            public_url: public_url.as_str().into(),
+            draining: Arc::default(),
+        };
+        let node = Calls::new_node();
+        let journal = JournalWriter::start(control.db.clone(), node.clone());
+        let calls = Calls::new(CallsConfig {
+            control: control.clone(),
+            composer,
+            journal: journal.handle().clone(),
+            node,
+            public_url: public_url.clone(),
+            node_url: settings.node_url(addr),
+            settings,
+            observer,
+        });
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let router = calls.router();
+        let (router, document) = openapi::merged(&control, &calls);
+        let router = router
+            .route("/openapi.json", get(async || axum::Json(document)))
+            .route("/metrics", get(async || telemetry::render_metrics()));
+        let router: Router = trunkline_control::http::finish(router);
         let task = tokio::spawn(async move {
             let listener = NoDelay(listener);
             let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await });
@@ -107,8 +144,11 @@ impl Server {
                 tracing::error!(%error, "the HTTP server failed");
             }
         });
-        let upkeep = AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics()));
-        Ok(Self { addr, public_url, calls, stop, task, _upkeep: upkeep })
+        let upkeep = [
+            AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics())),
+            AbortOnDropHandle::new(tokio::spawn(calls.clone().keep())),
+        ];
+        Ok(Self { addr, public_url, control, calls, journal, storage, stop, task, _upkeep: upkeep })
     }
 
     /// The address that it listens on.
@@ -126,15 +166,41 @@ impl Server {
         &self.calls
     }
 
-    /// Takes no more calls, lets live ones end until the deadline, and stops.
+    /// Waits until all that was told of calls so far is stored.
+    pub async fn stored(&self) {
+        self.journal.handle().flushed().await;
+    }
+
+    /// Takes no more calls, lets live ones end until the deadline, writes what is left of them, and stops; the database last.
     pub async fn stop(self, deadline: Duration) {
+        self.control.draining.store(true, Ordering::Release);
         self.calls.registry().drain(deadline).await;
         self.stop.cancel();
         let mut task = self.task;
         if tokio::time::timeout(Duration::from_secs(5), &mut task).await.is_err() {
             task.abort();
         }
+        self.journal.stop().await;
+        self.storage.close().await;
     }
+}
+
+/// What is configured; in development, what is missing is made once and kept.
+pub(super) fn secrets(settings: &Settings) -> Result<Secrets, SecretsError> {
+    let security = &settings.security;
+    let (jwt, encryption) = (&security.supabase_jwt_secret, &security.encryption_key);
+    if settings.environment() == Environment::Production || (!jwt.is_empty() && !encryption.is_empty()) {
+        return Ok(Secrets { jwt_secret: jwt.clone(), encryption_key: encryption.clone() });
+    }
+    let made = Secrets::load_or_make(&settings.data)?;
+    tracing::warn!(
+        folder = %settings.data.display(),
+        "DEVELOPMENT: secrets that are not set were generated and are kept in the data folder"
+    );
+    Ok(Secrets {
+        jwt_secret: if jwt.is_empty() { made.jwt_secret } else { jwt.clone() },
+        encryption_key: if encryption.is_empty() { made.encryption_key } else { encryption.clone() },
+    })
 }
 
 /// Small frames must leave at once: Nagle's algorithm would hold them back by up to 40 ms.
@@ -155,10 +221,10 @@ impl axum::serve::Listener for NoDelay {
     }
 }
 
-fn extra_authorities(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+fn extra_authorities(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, ServeError> {
     let Some(path) = &settings.extra_ca_file else { return Ok(Vec::new()) };
     let wrong =
-        |cause: rustls::pki_types::pem::Error| SettingsError::ExtraCa { path: path.clone(), cause: cause.to_string() };
+        |cause: rustls::pki_types::pem::Error| ServeError::ExtraCa { path: path.clone(), cause: cause.to_string() };
     CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)
 }
 

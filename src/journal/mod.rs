@@ -6,15 +6,19 @@
 //! speech began, which is not the order in which turns end.
 
 mod rows;
+mod writer;
 
 use std::collections::VecDeque;
 
 use trunkline_media::{
-    event::{CallEvent, CallEventKind, EndReason, Speaker},
+    event::{CallEvent, CallEventKind, EndReason, Speaker, TurnSource},
     ids::TurnId,
 };
 
-pub use rows::{ConversationRow, EventRow, Rows, Status, TurnRow, TurnSpeaker, UsageRow};
+pub use self::{
+    rows::{ConversationRow, EventRow, Rows, Status, TurnRow, TurnSpeaker, UsageRow},
+    writer::{JournalHandle, JournalWriter},
+};
 
 /// How many of the caller's turns wait for their answer to be heard. Rarely more than one does: one that is cut is not answered.
 const AWAITING: usize = 8;
@@ -138,5 +142,35 @@ const fn status(answered: bool, reason: EndReason) -> Status {
                 Status::Failed
             }
         }
+    }
+}
+
+/// Why a call ended, in the database's words.
+pub const fn end_reason(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::CallerHangup => "caller_hangup",
+        EndReason::AgentHangup => "agent_hangup",
+        EndReason::ApiHangup => "api_hangup",
+        EndReason::MaxDuration => "max_duration",
+        EndReason::Idle => "idle",
+        EndReason::MediaLost => "media_lost",
+        EndReason::VendorFailed => "vendor_failed",
+        EndReason::Drained => "drained",
+    }
+}
+
+/// What produced a turn, in the database's words.
+pub const fn source(source: TurnSource) -> &'static str {
+    match source {
+        TurnSource::Speech => "speech",
+        TurnSource::Dtmf => "dtmf",
+        TurnSource::Backchannel => "backchannel",
+        TurnSource::Greeting => "greeting",
+        TurnSource::Llm => "llm",
+        TurnSource::Idle => "idle",
+        TurnSource::Goodbye => "goodbye",
+        TurnSource::Say => "say",
+        TurnSource::Apology => "apology",
+        TurnSource::Resume => "resume",
     }
 }

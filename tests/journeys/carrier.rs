@@ -73,7 +73,9 @@ async fn the_goodbye_is_heard_to_its_end_then_the_carrier_is_told_and_then_the_s
 /// Closing a socket does not end a call. Where the carrier cannot be told, its next document says so.
 async fn a_carrier_that_cannot_be_told_is_told_by_its_next_document() {
     let mut scene = farewell();
-    scene.twilio.script = Script::new(vec![Some(Fault::Refuse { status: 500, retry_after: None }); 20]);
+    // The first request is not the call's: it asks whether the account owns the number.
+    let refuse = vec![Some(Fault::Refuse { status: 500, retry_after: None }); 20];
+    scene.twilio.script = Script::new(std::iter::once(None).chain(refuse));
     let world = scene.start().await;
     let report = goodbye(&world).await;
     assert_heard(&report.streams[0], &["Hello.", FAREWELL]);

@@ -36,12 +36,12 @@ async fn a_server_that_drains_takes_no_call_lets_calls_end_and_ends_the_rest_at_
     let endless = world.ring([Step::WaitForEnd { timeout: ms(60_000) }]);
     let silent = world.ring([Step::WaitForEnd { timeout: ms(60_000) }]);
     up(&world, 4).await;
-    let World { server, twilio, url, watch, http, deepgram, elevenlabs, openai } = world;
+    let World { server, twilio, url, watch, http, deepgram, elevenlabs, openai, .. } = world;
     let begun = Instant::now();
     let deadline = ms(7500);
     let stopping = tokio::spawn(server.stop(deadline));
     // From now on it says so, and takes no call.
-    let unhealthy = async { while http.get(format!("{url}/health")).send().await.unwrap().status() != 503 {} };
+    let unhealthy = async { while http.get(format!("{url}/health/ready")).send().await.unwrap().status() != 503 {} };
     tokio::time::timeout(ms(3000), unhealthy).await.expect("it drains");
     let late = report(ring(&twilio, &url, [Step::WaitForAgentToSpeak])).await;
     assert!(rejected(&late), "{:?}", late.documents);

@@ -4,10 +4,13 @@
 
 mod bad_frames;
 mod carrier;
+mod crash;
 mod drain;
 mod hearing;
 mod interruptions;
 mod llm_fails;
+mod on_record;
+mod process;
 mod raw;
 mod reconnects;
 mod refusals;

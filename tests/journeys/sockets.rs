@@ -95,6 +95,7 @@ async fn an_upgrade_must_be_signed_and_for_a_call_that_is_alive() {
     let done = crate::raw::form(&call.sid, &[("CallStatus", "no-answer")]);
     assert_eq!(world.webhook(&format!("kind=status&conversation={}", call.id), &done).await.0, 204);
     world.settled().await;
+    world.server.stored().await;
     assert_eq!(upgrade(&call.url, Some(&right)).await, Some(404));
 }
 

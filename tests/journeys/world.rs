@@ -3,16 +3,22 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
 use trunkline::{
-    cli::Server,
+    cli::{Server, api::Api},
     config::{Settings, Vendors},
+    storage::Storage,
 };
 use trunkline_base::Secret;
-use trunkline_control::agents::config::AgentConfig;
+use trunkline_control::{
+    auth::{Role, development_token},
+    tenant::TenantId,
+    testing::ScratchDb,
+    vault::Vault,
+};
 use trunkline_sim::{
     deepgram::{DeepgramConfig, DeepgramSim},
     elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
@@ -24,6 +30,7 @@ use trunkline_sim::{
     },
     voice::Voice,
 };
+use uuid::Uuid;
 
 use crate::{hearing, watch::Watch};
 
@@ -112,7 +119,8 @@ impl Scene {
         self
     }
 
-    pub(crate) async fn start(self) -> World {
+    /// The vendors alone.
+    pub(crate) async fn simulate(self) -> Sims {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let deepgram = DeepgramSim::start(any, self.deepgram, None).await.unwrap();
@@ -120,35 +128,55 @@ impl Scene {
         let elevenlabs = ElevenLabsSim::start(any, self.elevenlabs, None).await.unwrap();
         let twilio = TwilioSim::start(any, self.twilio, None).await.unwrap();
         let [deepgram_key, openai_key, elevenlabs_key] = self.keys.map(Secret::new);
-        let settings = Settings {
-            bind: any,
-            public_url: None,
-            data: std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id())),
-            max_calls: self.max_calls,
-            drain_seconds: 5,
+        // The vendors' keys are the platform's, so that they may be wrong; the carrier's account is the tenant's.
+        let vendors = Vendors {
+            deepgram_api_key: deepgram_key,
+            deepgram_base_url: deepgram.http_url(),
+            openai_api_key: openai_key,
+            openai_base_url: openai.base_url(),
+            elevenlabs_api_key: elevenlabs_key,
+            elevenlabs_base_url: elevenlabs.server().http_url(),
+            twilio_account_sid: String::new(),
+            twilio_auth_token: Secret::default(),
+            twilio_base_url: twilio.http_url(),
+        };
+        Sims { deepgram, openai, elevenlabs, twilio, vendors }
+    }
+
+    pub(crate) async fn start(self) -> World {
+        let (agent, max_calls) = (self.agent.clone(), self.max_calls);
+        let Sims { deepgram, openai, elevenlabs, twilio, vendors } = self.simulate().await;
+        let data = std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id()));
+        let mut settings = Settings {
+            max_calls,
             record: false,
             // The most that there is: these machines are busy with many calls at once.
             lead_ms: 200,
-            extra_ca_file: None,
-            vendors: Vendors {
-                deepgram_api_key: deepgram_key,
-                deepgram_base_url: deepgram.http_url(),
-                openai_api_key: openai_key,
-                openai_base_url: openai.base_url(),
-                elevenlabs_api_key: elevenlabs_key,
-                elevenlabs_base_url: elevenlabs.server().http_url(),
-                twilio_account_sid: ACCOUNT.into(),
-                twilio_auth_token: Secret::new(TOKEN),
-                twilio_base_url: twilio.http_url(),
-            },
+            ..Settings::local(data, vendors)
         };
-        let agent = AgentConfig::from_json(&self.agent.to_string()).unwrap();
+        let secret = Secret::new("a secret of more than thirty-two bytes, for tests");
+        settings.security.supabase_jwt_secret = secret.clone();
+        settings.security.encryption_key = Vault::generate_key();
+        let scratch = ScratchDb::new().await;
         let watch = Arc::new(Watch::default());
-        let server = Server::start(agent, settings, Some(watch.clone())).await.unwrap();
+        let storage = Storage::of(scratch.db.clone());
+        let server = Server::start(settings, storage, Some(watch.clone())).await.unwrap();
         let url = server.public_url().to_owned();
+        let api = Api::new(&url, owner(&secret));
+        open_shop(&api, &agent).await;
         let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
-        World { deepgram, openai, elevenlabs, twilio, url, server, watch, http }
+        World { deepgram, openai, elevenlabs, twilio, url, server, watch, http, api, _scratch: scratch }
     }
+}
+
+/// The vendors.
+pub(crate) struct Sims {
+    pub(crate) deepgram: DeepgramSim,
+    pub(crate) openai: OpenAiSim,
+    pub(crate) elevenlabs: ElevenLabsSim,
+    pub(crate) twilio: TwilioSim,
+    /// What points a server at them.
+    pub(crate) vendors: Vendors,
 }
 
 /// Everything that runs.
@@ -161,6 +189,36 @@ pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) watch: Arc<Watch>,
     pub(crate) http: reqwest::Client,
+    /// The API, as the tenant's owner.
+    pub(crate) api: Api,
+    pub(crate) _scratch: ScratchDb,
+}
+
+/// A token of a new tenant's owner.
+pub(crate) fn owner(secret: &Secret) -> Secret {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    development_token(secret, Uuid::now_v7(), TenantId::new(Uuid::now_v7()), Role::Owner, now, now + 3600)
+}
+
+/// Makes the carrier's account the tenant's, and lets the agent answer its number.
+pub(crate) async fn open_shop(api: &Api, agent: &Value) {
+    let catalogue = api.get("/v1/integrations").await.unwrap();
+    let twilio = catalogue["integrations"].as_array().unwrap().iter().find(|it| it["provider"] == "twilio").unwrap();
+    let credential = json!({
+        "integration_id": twilio["id"],
+        "credential_name": "carrier",
+        "credential_type": "basic_auth",
+        "credentials": { "account_sid": ACCOUNT, "auth_token": TOKEN },
+    });
+    let credential = api.post("/v1/integrations/credentials", &credential).await.unwrap();
+    let agent = api.post("/v1/voice-agents", agent).await.unwrap();
+    let number = json!({
+        "provider": "twilio",
+        "phone_number": NUMBER,
+        "credential_id": credential["credential_id"],
+        "agent_id": agent["id"],
+    });
+    api.post("/v1/phone-numbers", &number).await.unwrap();
 }
 
 impl World {

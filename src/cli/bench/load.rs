@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,6 +12,11 @@ use tokio::{
     sync::mpsc,
     task::JoinSet,
     time::{interval, sleep},
+};
+use trunkline_base::{Clock, Secret, SystemClock};
+use trunkline_control::{
+    auth::{Role, development_token},
+    tenant::TenantId,
 };
 use trunkline_sim::{
     deepgram::{self, DeepgramConfig, DeepgramSim},
@@ -26,10 +32,13 @@ use trunkline_sim::{
     voice::{CodedVoice, Voice},
 };
 
+use uuid::Uuid;
+
 use super::{
-    super::Failure,
+    super::{Failure, api::Api},
     process::{Sample, ServerProcess},
 };
+use crate::secrets::Secrets;
 
 /// The agent that is measured: a recogniser with a turn model, so that no deliberate wait of ours is in a figure, and no guesses.
 pub(super) const AGENT: &str = r#"{
@@ -120,16 +129,32 @@ impl Vendors {
     /// What points a server here.
     pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("DEEPGRAM_API_KEY", KEY.into()),
             ("DEEPGRAM_BASE_URL", self.deepgram.http_url()),
-            ("OPENAI_API_KEY", KEY.into()),
             ("OPENAI_BASE_URL", self.openai.base_url()),
-            ("ELEVENLABS_API_KEY", KEY.into()),
             ("ELEVENLABS_BASE_URL", self.elevenlabs.server().http_url()),
-            ("TWILIO_ACCOUNT_SID", ACCOUNT.into()),
-            ("TWILIO_AUTH_TOKEN", TOKEN.into()),
             ("TWILIO_BASE_URL", self.twilio.http_url()),
         ]
+    }
+
+    /// Sets a tenant up on a server, whose calls come here.
+    pub(super) async fn set_up(&self, server: &ServerProcess, data: &Path) -> Result<(), Failure> {
+        let secrets = Secrets::load_or_make(data)?;
+        let now = SystemClock.wall().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        let (user, tenant) = (Uuid::now_v7(), TenantId::new(Uuid::now_v7()));
+        let token = development_token(&secrets.jwt_secret, user, tenant, Role::Owner, now, now + 3600);
+        let keys = crate::config::Vendors {
+            deepgram_api_key: Secret::new(KEY),
+            deepgram_base_url: self.deepgram.http_url(),
+            openai_api_key: Secret::new(KEY),
+            openai_base_url: self.openai.base_url(),
+            elevenlabs_api_key: Secret::new(KEY),
+            elevenlabs_base_url: self.elevenlabs.server().http_url(),
+            twilio_account_sid: ACCOUNT.into(),
+            twilio_auth_token: Secret::new(TOKEN),
+            twilio_base_url: self.twilio.http_url(),
+        };
+        Api::new(&server.url, token).set_up(&keys, &serde_json::from_str(AGENT)?, NUMBER, |_, _| {}).await?;
+        Ok(())
     }
 
     pub(super) fn events(&self) -> Events {
@@ -158,6 +183,8 @@ pub(super) struct Outcome {
     pub(super) failed: usize,
     /// CPU seconds a call and second, over the time in which all calls were up.
     pub(super) cpu_per_call: Option<f64>,
+    /// The same of the database.
+    pub(super) store_cpu_per_call: Option<f64>,
     /// The most memory that was used.
     pub(super) peak: Sample,
 }
@@ -201,14 +228,20 @@ impl Load {
             }
         }
         let peak = usage.iter().map(|(_, sample, _)| *sample).max_by_key(|sample| sample.rss_kib).unwrap_or_default();
-        Ok(Outcome { reports, failed, cpu_per_call: cpu_per_call(&usage, self.calls), peak })
+        Ok(Outcome {
+            reports,
+            failed,
+            cpu_per_call: per_call(&usage, self.calls, |sample| sample.cpu_seconds),
+            store_cpu_per_call: per_call(&usage, self.calls, |sample| sample.store_cpu_seconds),
+            peak,
+        })
     }
 }
 
 /// CPU over the longest time in which all calls were up.
-fn cpu_per_call(usage: &VecDeque<(Instant, Sample, usize)>, calls: usize) -> Option<f64> {
+fn per_call(usage: &VecDeque<(Instant, Sample, usize)>, calls: usize, seconds: impl Fn(&Sample) -> f64) -> Option<f64> {
     let full: Vec<_> = usage.iter().filter(|(_, _, up)| *up == calls).collect();
     let (first, last) = (full.first()?, full.last()?);
     let wall = last.0.duration_since(first.0).as_secs_f64();
-    (wall >= 2.0).then(|| (last.1.cpu_seconds - first.1.cpu_seconds) / wall / calls as f64)
+    (wall >= 2.0).then(|| (seconds(&last.1) - seconds(&first.1)) / wall / calls as f64)
 }

@@ -21,6 +21,7 @@ use self::{
     stages::Stages,
 };
 use super::Failure;
+use crate::storage::Storage;
 
 /// Measure many calls at once.
 #[derive(Debug, Clone, Args)]
@@ -85,7 +86,11 @@ impl Bench {
 
     async fn measure(&self, data: &std::path::Path) -> Result<Report, Failure> {
         let vendors = Vendors::start(Script::default()).await?;
-        let server = ServerProcess::start(&vendors, data, self.server_core, !self.no_recording).await?;
+        // On the load's core, as on a machine of its own.
+        let storage = Storage::throw_away(&format!("bench-{}", std::process::id())).await?;
+        let store = storage.to_share().ok_or("the database cannot be shared")?;
+        let server = ServerProcess::start(&vendors, data, store, self.server_core, !self.no_recording).await?;
+        vendors.set_up(&server, data).await?;
         // What the process needs before its first call is not a call's.
         Load { calls: 2, turns: 1, stagger: Duration::ZERO }.run(&vendors, &server).await?;
         server.settled().await?;
@@ -93,14 +98,18 @@ impl Bench {
         let load = Load { calls: self.calls, turns: self.turns, stagger: Duration::from_millis(self.stagger_ms) };
         let mut after = Vec::new();
         let mut outcome = None;
+        let mut before = idle;
         for _ in 0..self.waves {
             vendors.forget();
+            before = after.last().copied().unwrap_or(idle);
             outcome = Some(load.run(&vendors, &server).await?);
             server.settled().await?;
             after.push(server.sample().await?);
         }
+        server.stop().await?;
+        storage.close().await;
         let outcome = outcome.ok_or("no wave was asked for")?;
         let stages = Stages::of(&vendors.events(), &outcome.reports);
-        Ok(Report::new(self.calls, self.turns, &stages, &outcome, idle, after))
+        Ok(Report::new(self.calls, self.turns, &stages, &outcome, idle, before, after))
     }
 }

@@ -46,6 +46,10 @@ pub(super) struct Report {
     caller_lateness_ms: f64,
     /// Per cent of a core.
     cpu_percent_per_call: Option<f64>,
+    /// The database's, per cent of a core.
+    store_cpu_percent_per_call: Option<f64>,
+    /// Per cent of the frames that left the server at most 2 ms after their deadline, by its own clock.
+    paced_percent: f64,
     kib_per_call: u64,
     idle: Sample,
     peak: Sample,
@@ -60,6 +64,7 @@ impl Report {
         stages: &Stages,
         outcome: &Outcome,
         idle: Sample,
+        before: Sample,
         after: Vec<Sample>,
     ) -> Self {
         let of =
@@ -79,6 +84,8 @@ impl Report {
             underruns: stages.underruns,
             caller_lateness_ms: stages.caller_lateness.as_secs_f64() * 1000.0,
             cpu_percent_per_call: outcome.cpu_per_call.map(|cpu| cpu * 100.0),
+            store_cpu_percent_per_call: outcome.store_cpu_per_call.map(|cpu| cpu * 100.0),
+            paced_percent: paced_percent(before, after.last().copied().unwrap_or_default()),
             kib_per_call: outcome.peak.rss_kib.saturating_sub(idle.rss_kib) / calls.max(1) as u64,
             idle,
             peak: outcome.peak,
@@ -96,11 +103,14 @@ impl Report {
                 stage.name, stage.count, stage.p50, stage.p95, stage.p99, stage.max
             );
         }
-        let cpu =
-            self.cpu_percent_per_call.map_or("not measured: too short".into(), |cpu| format!("{cpu:.3} % of a core"));
+        let share =
+            |cpu: Option<f64>| cpu.map_or("not measured: too short".into(), |cpu| format!("{cpu:.3} % of a core"));
+        let (cpu, store) = (share(self.cpu_percent_per_call), share(self.store_cpu_percent_per_call));
         println!("\nplayback underruns           {}", self.underruns);
         println!("callers' own lateness, worst {:.1} ms", self.caller_lateness_ms);
+        println!("frames within 2 ms of their deadline, by the server's clock: {:.2} %", self.paced_percent);
         println!("CPU a call                   {cpu}");
+        println!("the database's CPU a call    {store}");
         println!("memory a call                {} KiB (resident, at the peak)", self.kib_per_call);
         println!("failed calls                 {}", self.failed_calls);
         println!("{:<28} {:>10} {:>12} {:>8}", "", "memory KiB", "descriptors", "tasks");
@@ -174,4 +184,9 @@ impl Report {
             .map_err(|error| wrong(&error))?;
         root.present().map_err(|error| wrong(&error))
     }
+}
+
+fn paced_percent(before: Sample, after: Sample) -> f64 {
+    let (all, in_time) = (after.frames - before.frames, after.frames_in_time - before.frames_in_time);
+    in_time as f64 / all.max(1) as f64 * 100.0
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use trunkline_media::event::{EndReason, TurnSource};
 use trunkline_sim::twilio::CallStatus;
 
@@ -37,7 +38,26 @@ pub(super) fn check(evidence: &Evidence) -> Vec<Check> {
     checks.pauses(evidence);
     checks.ending(evidence);
     checks.quality(evidence);
+    checks.record(evidence);
     checks.0
+}
+
+/// What must hold whatever real vendors hear, think and say.
+pub(super) fn check_live(evidence: &Evidence) -> Vec<Check> {
+    let mut checks = Checks(Vec::new());
+    let said = evidence.turns(TurnSpeaker::Agent).iter().filter(|turn| turn.source == TurnSource::Llm).count();
+    checks.push("the agent answers", said > 0, format!("{said} answers"));
+    let carrier = evidence.phone.as_ref().map(|phone| phone.status);
+    let detail = carrier.map_or("no report", CallStatus::as_str);
+    checks.push("the call is completed", carrier == Some(CallStatus::Completed), detail);
+    checks.transcript(evidence);
+    checks.0
+}
+
+/// A stored turn, as the API and the journal both have it.
+fn told(stored: &Value) -> (&str, &str, Option<&str>) {
+    let text = |key: &str| stored[key].as_str();
+    (text("speaker").unwrap_or_default(), text("text").unwrap_or_default(), text("generated_text"))
 }
 
 struct Checks(Vec<Check>);
@@ -108,6 +128,30 @@ impl Checks {
             cuts => (false, format!("{} replies were cut", cuts.len())),
         };
         self.push("what was heard of it is known to the word", held, detail);
+    }
+
+    /// What the API returns at the end.
+    fn record(&mut self, evidence: &Evidence) {
+        let stored = &evidence.stored;
+        let ending = [&stored["status"], &stored["end_reason"]];
+        let detail = format!("{}, {}", ending[0], ending[1]);
+        self.push("the conversation is stored", ending == ["completed", "agent_hangup"], detail);
+        self.transcript(evidence);
+    }
+
+    fn transcript(&mut self, evidence: &Evidence) {
+        let turns = evidence.journal.turns();
+        let heard: Vec<_> = turns
+            .iter()
+            .filter(|turn| !turn.text.is_empty())
+            .map(|turn| {
+                let speaker = if turn.speaker == TurnSpeaker::Agent { "agent" } else { "customer" };
+                (speaker, turn.text.as_str(), turn.generated_text.as_deref())
+            })
+            .collect();
+        let transcript: Vec<_> = evidence.stored["transcript"].as_array().into_iter().flatten().map(told).collect();
+        let detail = format!("{} turns", transcript.len());
+        self.push("the stored transcript is what was heard", !heard.is_empty() && transcript == heard, detail);
     }
 
     fn pauses(&mut self, evidence: &Evidence) {

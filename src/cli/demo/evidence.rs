@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use trunkline_media::{
     call::CallSummary,
     event::{CallEvent, CallEventKind, HeardText},
@@ -47,6 +48,8 @@ pub struct Evidence {
     pub open: Vec<(&'static str, usize)>,
     /// The server's recording.
     pub recording: Option<Sides>,
+    /// The conversation as the API returns it; null if it was not asked for.
+    pub stored: Value,
 }
 
 /// How talking over the agent went.

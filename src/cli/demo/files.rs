@@ -66,9 +66,9 @@ impl Output {
         self.recorded = recorded;
     }
 
-    /// Whether the server took a call.
-    pub(super) const fn expects_recording(&self) -> bool {
-        self.call.is_some()
+    /// The call that the server took.
+    pub(super) const fn call(&self) -> Option<CallId> {
+        self.call
     }
 
     /// What was written, with what it is.
@@ -98,8 +98,7 @@ impl Output {
         }
         let path = self.folder.join("transcript.json");
         let transcript = serde_json::json!({
-            "conversation_id": self.call.map(|call| call.to_string()),
-            "conversation": evidence.journal.conversation(),
+            "conversation": evidence.stored,
             "turns": evidence.journal.turns(),
             "events": evidence.journal.events(),
         });

@@ -15,11 +15,19 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
+use trunkline_base::{Clock, Secret, SystemClock};
+use trunkline_control::{
+    auth::{Role, development_token},
+    tenant::TenantId,
+    vault::Vault,
+};
 use trunkline_sim::{
     twilio::{InboundCall, NoSuchNumber, phone::PhoneConfig},
     voice::VoiceError,
 };
+use uuid::Uuid;
 
 pub use checks::Check;
 pub use evidence::Evidence;
@@ -32,11 +40,17 @@ use self::{
 };
 use super::{
     Failure, ServeError, Server,
+    api::{Api, ApiFailure},
     call::{ScriptError, SoundError, Sounds},
     console::{Console, Style},
     simulate::{Delays, Faults, NUMBER, SimulatorConfig, SimulatorError, Simulators, VoiceKind},
 };
-use crate::{config::Settings, telemetry};
+use crate::{
+    config::{Settings, Vendors},
+    secrets::{self, Secrets},
+    storage::{Storage, StorageError},
+    telemetry,
+};
 
 /// Who calls.
 const CALLER: &str = "+14155550100";
@@ -56,6 +70,12 @@ pub(super) struct Demo {
     /// What the agent sounds like.
     #[arg(long, value_enum, default_value_t = VoiceKind::Flite)]
     voice: VoiceKind,
+    /// Hear, think and speak with the real Deepgram, OpenAI and ElevenLabs, with their keys from the environment. The carrier and its
+    /// caller stay simulated. Costs a few cents.
+    #[arg(long)]
+    live: bool,
+    #[command(flatten, next_help_heading = "With --live")]
+    vendors: Vendors,
 }
 
 /// Why there is no call.
@@ -72,9 +92,15 @@ pub enum DemoError {
     #[error(transparent)]
     Server(#[from] ServeError),
     #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("the API did not do as it was asked: {0}")]
+    Api(#[from] ApiFailure),
+    #[error(transparent)]
     Files(#[from] FilesError),
     #[error("the simulated carrier does not know the number: {0}")]
     Number(#[from] NoSuchNumber),
+    #[error("--live needs these in the environment: {}", .0.join(", "))]
+    Keys(Vec<&'static str>),
     #[error("the call did not come to its end within {0:?}")]
     Endless(Duration),
     #[error("the simulated carrier ended before the call")]
@@ -85,7 +111,8 @@ impl Demo {
     pub(super) async fn run(self) -> Result<(), Failure> {
         telemetry::init_logs("error");
         let console = Console::stdout();
-        let done = run(self.out, self.voice, console.clone()).await?;
+        let live = self.live.then_some(self.vendors);
+        let done = run(self.out, self.voice, live, console.clone()).await?;
         let missed = done.checks.iter().filter(|check| !check.held).count();
         if missed == 0 { Ok(()) } else { Err(format!("{missed} of {} checks did not hold", done.checks.len()).into()) }
     }
@@ -102,8 +129,17 @@ pub struct DemoReport {
     pub output: Output,
 }
 
-/// Places the demo's call and tells it on `console`.
-pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Result<DemoReport, DemoError> {
+/// Places the demo's call and tells it on `console`. `live`: the vendors that hear, think and speak instead of simulated ones.
+pub async fn run(
+    out: Option<PathBuf>,
+    voice: VoiceKind,
+    live: Option<Vendors>,
+    console: Console,
+) -> Result<DemoReport, DemoError> {
+    let is_live = live.is_some();
+    if let Some(vendors) = &live {
+        need_keys(vendors)?;
+    }
     let scenario = Scenario::load();
     let sounds = Sounds::built_in()?;
     let steps = scenario.caller.steps(&sounds)?;
@@ -121,26 +157,42 @@ pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Re
         faults: Faults::default(),
     })
     .await?;
-    let settings = Settings {
-        bind: anywhere,
-        public_url: None,
-        data: output.folder.clone(),
-        max_calls: 1,
-        drain_seconds: 5,
-        record: true,
-        lead_ms: 120,
-        extra_ca_file: None,
-        vendors: sims.vendors(),
+    // The platform has no keys: what the call uses are the tenant's own.
+    let simulated = sims.vendors();
+    let keys = match live {
+        None => simulated,
+        Some(vendors) => Vendors {
+            twilio_account_sid: simulated.twilio_account_sid,
+            twilio_auth_token: simulated.twilio_auth_token,
+            twilio_base_url: simulated.twilio_base_url,
+            ..vendors
+        },
     };
+    let mut settings = Settings::local(output.folder.clone(), keys.without_keys());
+    let secrets = Secrets { jwt_secret: secrets::random(), encryption_key: Vault::generate_key() };
+    settings.security.supabase_jwt_secret = secrets.jwt_secret.clone();
+    settings.security.encryption_key = secrets.encryption_key;
     let (watch, mut seen) = Watch::new();
-    let server = Server::start(scenario.agent.clone(), settings, Some(Arc::new(watch))).await?;
+    let storage = Storage::throw_away(&format!("demo-{}", std::process::id())).await?;
+    let server = Server::start(settings, storage, Some(Arc::new(watch))).await?;
 
     let heading = |text: &str| console.line(console.paint(Style::Dim, text));
-    heading("Server and simulated vendors are on this machine, each behind a socket of its own:");
+    let vendors = if is_live { "a simulated carrier" } else { "simulated vendors" };
+    heading(&format!("Server and {vendors} are on this machine, each behind a socket of its own:"));
     heading(&format!("  server      {}", server.public_url()));
-    for (name, value) in sims.environment().into_iter().filter(|(name, _)| name.ends_with("_URL")) {
-        heading(&format!("  {:<11} {value}", name.trim_end_matches("_BASE_URL").to_lowercase()));
+    for (name, url) in [
+        ("deepgram", &keys.deepgram_base_url),
+        ("elevenlabs", &keys.elevenlabs_base_url),
+        ("openai", &keys.openai_base_url),
+        ("twilio", &keys.twilio_base_url),
+    ] {
+        heading(&format!("  {name:<11} {url}"));
     }
+    console.line("");
+    let api = Api::new(server.public_url(), owner(&secrets.jwt_secret));
+    heading("A tenant sets itself up through the API:");
+    let told = |what: &str, made: &Value| heading(&format!("  {what:<11} {}", telling(what, made)));
+    let tenant = api.set_up(&keys, &scenario.document, NUMBER, told).await?;
     console.line("");
     console.line(format!("{CALLER} calls {NUMBER}. Times are seconds since the call was answered."));
     console.line("");
@@ -148,7 +200,7 @@ pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Re
     let call = sims.twilio.ring(InboundCall {
         from: CALLER.into(),
         to: NUMBER.into(),
-        voice_url: format!("{}/webhooks/twilio?kind=voice", server.public_url()),
+        voice_url: tenant.webhook_url,
         phone: PhoneConfig { steps, patience: PATIENCE, ..PhoneConfig::default() },
         ..InboundCall::default()
     })?;
@@ -179,7 +231,7 @@ pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Re
                 over = true;
                 evidence.phone = Some(report.map_err(|_| DemoError::Abandoned)?);
                 // A call that never got its stream is not told of by the server.
-                if !output.expects_recording() {
+                if output.call().is_none() {
                     break;
                 }
             }
@@ -188,10 +240,14 @@ pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Re
     evidence.unrecognised = sims.deepgram.unrecognised();
     evidence.heard_by_recogniser(&sims.deepgram.log());
     evidence.open = sims.settled(SETTLE_LIMIT).await;
+    server.stored().await;
+    if let Some(call) = output.call() {
+        evidence.stored = api.get(&format!("/v1/conversations/{call}")).await?;
+    }
     server.stop(Duration::from_secs(5)).await;
 
     output.write(&mut evidence)?;
-    let checks = checks::check(&evidence);
+    let checks = if is_live { checks::check_live(&evidence) } else { checks::check(&evidence) };
     console.line("");
     for check in &checks {
         let (mark, style) = if check.held { ("✓", Style::Good) } else { ("✗", Style::Bad) };
@@ -203,8 +259,42 @@ pub async fn run(out: Option<PathBuf>, voice: VoiceKind, console: Console) -> Re
         ));
     }
     console.line("");
+    heading("The conversation as the API returns it:");
+    for line in format!("{:#}", evidence.stored).lines() {
+        heading(&format!("  {line}"));
+    }
+    console.line("");
     for (what, path) in output.files() {
         console.line(format!("  {what:<24} {}", path.display()));
     }
     Ok(DemoReport { checks, evidence, output })
+}
+
+fn need_keys(vendors: &Vendors) -> Result<(), DemoError> {
+    let missing: Vec<_> = [
+        ("DEEPGRAM_API_KEY", &vendors.deepgram_api_key),
+        ("OPENAI_API_KEY", &vendors.openai_api_key),
+        ("ELEVENLABS_API_KEY", &vendors.elevenlabs_api_key),
+    ]
+    .into_iter()
+    .filter_map(|(name, key)| key.is_empty().then_some(name))
+    .collect();
+    if missing.is_empty() { Ok(()) } else { Err(DemoError::Keys(missing)) }
+}
+
+/// A token of a new tenant's owner, as Supabase would issue it.
+fn owner(secret: &Secret) -> Secret {
+    let since = SystemClock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let (user, tenant) = (Uuid::now_v7(), TenantId::new(Uuid::now_v7()));
+    development_token(secret, user, tenant, Role::Owner, since.as_secs(), since.as_secs() + 3600)
+}
+
+/// What was made, in a line.
+fn telling(what: &str, made: &Value) -> String {
+    let text = |key: &str| made[key].as_str().unwrap_or_default().to_owned();
+    match what {
+        "agent" => format!("{} ({}), version {}", text("name"), text("id"), made["version"]),
+        "number" => format!("{}, confirmed by the carrier, rings the agent", text("phone_number")),
+        _ => format!("credential {}, tested and {}", text("credential_id"), text("status")),
+    }
 }

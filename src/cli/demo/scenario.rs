@@ -14,6 +14,8 @@ const CALLER: &str = include_str!("../../../fixtures/scenarios/demo/caller.json"
 /// The demo's conversation.
 pub(super) struct Scenario {
     pub(super) agent: AgentConfig,
+    /// The agent as it is sent to the API.
+    pub(super) document: serde_json::Value,
     pub(super) rules: Rules,
     pub(super) caller: CallerScript,
 }
@@ -37,6 +39,7 @@ impl Scenario {
     pub(super) fn load() -> Self {
         Self {
             agent: AgentConfig::from_json(AGENT).expect("the embedded agent is valid: a test reads it"),
+            document: serde_json::from_str(AGENT).expect("the embedded agent is JSON: a test reads it"),
             rules: serde_json::from_str(DEMO_RULES).expect("the embedded rules are valid: a test reads them"),
             caller: serde_json::from_str(CALLER).expect("the embedded script is valid: a test reads it"),
         }

@@ -1,0 +1,300 @@
+//! How a call comes to this node: it rings, or it comes back after the process that had it is gone.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::Instant};
+use trunkline_base::{CallId, Clock, Personal, Secret, SystemClock};
+use trunkline_control::{
+    conversations::calls::{self as stored, NewConversation, StoredCall, StoredHistory},
+    credentials::store as credentials,
+    db::{DbError, Tx},
+    error::ApiError,
+    lookup,
+    tenant::TenantId,
+    vendors::Provider,
+};
+use trunkline_media::{
+    event::{EndReason, Speaker},
+    ids::TurnId,
+    time::MediaTime,
+    turn::{PastTurn, Resumed},
+};
+use uuid::Uuid;
+
+use super::{
+    Calls,
+    account::TwilioAccount,
+    live::Ringing,
+    registry::{Live, RESUMES, Refused},
+    token, webhooks,
+};
+use crate::compose::{CallKeys, ComposeError, Composed};
+
+/// How long a token's row may hold up an answer to the carrier; without it, the token still holds on this node.
+const TOKEN_LIMIT: Duration = Duration::from_secs(2);
+
+/// Who calls.
+pub(super) struct Caller {
+    pub(super) call_sid: String,
+    pub(super) from: Personal<String>,
+    pub(super) to: Personal<String>,
+}
+
+/// What a carrier's call is answered with.
+pub(super) enum Answered {
+    /// A media stream, with its token.
+    Stream(CallId, Secret),
+    /// It was over already.
+    Over,
+    /// Nobody is there for it, or there is no place.
+    Rejected,
+}
+
+/// An agent that can take a call.
+struct Ready {
+    agent: Uuid,
+    version: i32,
+    composed: Result<Composed, ComposeError>,
+}
+
+impl Calls {
+    /// Takes a call that rings on a tenant's number: writes it, opens its vendors' sockets, and leaves a task that waits for its
+    /// stream. What is refused for want of place or of credentials is written too, as a call that failed.
+    pub(super) async fn ring(
+        &self,
+        tenant: TenantId,
+        agent: Option<Uuid>,
+        account: Arc<TwilioAccount>,
+        caller: Caller,
+    ) -> Result<Answered, ApiError> {
+        let Some(agent) = agent else { return Ok(Answered::Rejected) };
+        let mut tx = self.control().db.begin(tenant).await?;
+        let Some(ready) = self.agent(&mut tx, tenant, agent, None).await? else { return Ok(Answered::Rejected) };
+        if ready.composed.as_ref().is_ok_and(|composed| !composed.agent().is_active) {
+            return Ok(Answered::Rejected);
+        }
+        let id = CallId::generate();
+        let context = webhooks::context(&caller);
+        let conversation = NewConversation {
+            id,
+            agent: ready.agent,
+            agent_version: ready.version,
+            provider: Provider::Twilio,
+            provider_call_id: caller.call_sid.clone(),
+            customer_phone: caller.from,
+            our_number: caller.to,
+            context: context.clone(),
+            node: self.0.node.clone(),
+        };
+        match stored::create(&mut tx, tenant, &conversation, SystemClock.wall().into()).await {
+            Ok(()) => {}
+            Err(DbError::Unique(_)) => {
+                drop(tx);
+                return self.ring_again(tenant, account, &caller.call_sid).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let (token, hash) = token::mint(SystemClock.now());
+        stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
+        tx.commit().await?;
+        self.0.journal.begin(tenant, id, None);
+        let refuse = |reason: &'static str| {
+            metrics::counter!("trunkline_calls_total", "end_reason" => reason).increment(1);
+            self.0.journal.never_answered(id, reason);
+            Ok(Answered::Rejected)
+        };
+        let composed = match ready.composed {
+            Ok(composed) => composed,
+            Err(error) => {
+                tracing::error!(call = %id, %error, "the call cannot be composed");
+                return refuse("vendor_failed");
+            }
+        };
+        let config = composed.config(id, &context, None);
+        match self.take(tenant, account, caller.call_sid, composed, config, hash) {
+            Ok(()) => Ok(Answered::Stream(id, token)),
+            Err(refused) => {
+                tracing::warn!(call = %id, %refused, "call refused");
+                refuse("overloaded")
+            }
+        }
+    }
+
+    /// A voice webhook that comes twice is one call.
+    async fn ring_again(
+        &self,
+        tenant: TenantId,
+        account: Arc<TwilioAccount>,
+        call_sid: &str,
+    ) -> Result<Answered, ApiError> {
+        let found = lookup::call(&self.control().db, Provider::Twilio, call_sid).await?;
+        // The carrier's call may be known under another tenant only if the number has moved in the middle of it.
+        let Some((_, id)) = found.filter(|(owner, _)| *owner == tenant) else { return Ok(Answered::Rejected) };
+        let token = match self.0.registry.renew_token(id) {
+            Some(token) => {
+                self.keep_token(tenant, id, &token).await;
+                Some(token)
+            }
+            None => self.take_over(tenant, id, account, call_sid).await?,
+        };
+        Ok(token.map_or(Answered::Over, |token| Answered::Stream(id, token)))
+    }
+
+    /// Takes a call that this process does not know: its own died, or lost its way to the carrier. `None`: it is over, or has come
+    /// back too often.
+    pub(super) async fn take_over(
+        &self,
+        tenant: TenantId,
+        id: CallId,
+        account: Arc<TwilioAccount>,
+        call_sid: &str,
+    ) -> Result<Option<Secret>, ApiError> {
+        let mut tx = self.control().db.begin(tenant).await?;
+        let call = stored::read(&mut tx, tenant, id).await?;
+        let Some(call) = call.filter(|call| !call.over && call.provider_call_id.as_deref() == Some(call_sid)) else {
+            return Ok(None);
+        };
+        let part = u32::try_from(call.reattached).unwrap_or(u32::MAX).saturating_add(1);
+        if part > RESUMES {
+            return Ok(None);
+        }
+        let Some(ready) = self.agent(&mut tx, tenant, call.agent, Some(call.agent_version)).await? else {
+            return Ok(None);
+        };
+        let composed = match ready.composed {
+            Ok(composed) => composed,
+            Err(error) => {
+                tracing::error!(call = %id, %error, "a call that came back cannot be composed");
+                return Ok(None);
+            }
+        };
+        let history = stored::history(&mut tx, tenant, id).await?;
+        let (token, hash) = token::mint(SystemClock.now());
+        stored::take_over(&mut tx, tenant, id, &self.0.node).await?;
+        stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
+        tx.commit().await?;
+        self.0.journal.begin(tenant, id, call.answered_at);
+        let resumed = resumed(&call, history);
+        let config = composed.config(id, &call.context, resumed.map(|resumed| (resumed, part)));
+        match self.take(tenant, account, call_sid.to_owned(), composed, config, hash) {
+            Ok(()) => {
+                tracing::info!(call = %id, "a call has come back");
+                metrics::counter!("trunkline_calls_taken_over_total").increment(1);
+                Ok(Some(token))
+            }
+            Err(refused) => {
+                tracing::warn!(call = %id, %refused, "a call that came back is refused");
+                Ok(None)
+            }
+        }
+    }
+
+    fn take(
+        &self,
+        tenant: TenantId,
+        account: Arc<TwilioAccount>,
+        call_sid: String,
+        composed: Composed,
+        config: trunkline_media::call::CallConfig,
+        hash: token::TokenHash,
+    ) -> Result<(), Refused> {
+        let (attach, attachments) = mpsc::channel(2);
+        let (commands, asked) = mpsc::channel(super::live::COMMANDS);
+        let expires: Instant = hash.expires();
+        let id = config.id;
+        let live = Live::new(tenant, account.clone(), attach, commands, call_sid.clone(), hash);
+        self.0.registry.admit(id, live)?;
+        let ringing = Ringing { tenant, account, call_sid, composed, config, expires };
+        self.spawn(ringing, attachments, asked);
+        Ok(())
+    }
+
+    /// An agent in a version (`None`: the current one), with the tenant's credentials. `None`: there is no such agent any more.
+    async fn agent(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        agent: Uuid,
+        version: Option<i32>,
+    ) -> Result<Option<Ready>, ApiError> {
+        let Some((version, config)) = stored::agent_version(tx, tenant, agent, version).await? else { return Ok(None) };
+        let found = credentials::for_call(tx, tenant, &config.integrations).await?;
+        let keys: Result<CallKeys, _> = found
+            .into_iter()
+            .map(|(provider, stored)| Ok((provider, self.control().vault.open(&stored.encrypted)?)))
+            .collect();
+        let composed = keys.map_err(ComposeError::Vault).and_then(|keys| self.0.composer.compose(config, &keys));
+        Ok(Some(Ready { agent, version, composed }))
+    }
+
+    /// Keeps a token for the other nodes. It holds on this one in any case.
+    pub(super) async fn keep_token(&self, tenant: TenantId, id: CallId, token: &Secret) {
+        let keep = async {
+            let mut tx = self.control().db.begin(tenant).await?;
+            stored::put_token(&mut tx, tenant, id, &token::hash(token.expose()), token::VALID_FOR).await?;
+            tx.commit().await
+        };
+        match tokio::time::timeout(TOKEN_LIMIT, keep).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(call = %id, %error, "a stream's token could not be kept"),
+            Err(_) => tracing::warn!(call = %id, "a stream's token could not be kept in time"),
+        }
+    }
+
+    /// The carrier says how a call is.
+    pub(super) async fn on_status(
+        &self,
+        tenant: TenantId,
+        id: CallId,
+        call_sid: &str,
+        status: &str,
+    ) -> Result<(), ApiError> {
+        let Some(rank) = rank(status) else { return Ok(()) };
+        if rank == OVER {
+            self.0.registry.hang_up(id, call_sid, EndReason::CallerHangup);
+        }
+        let mut tx = self.control().db.begin(tenant).await?;
+        stored::set_leg_status(&mut tx, tenant, id, call_sid, status, rank).await?;
+        if rank == OVER && !self.0.registry.contains(id) {
+            // Nobody keeps it alive, and it is over: nothing is left to wait for.
+            let call = stored::read(&mut tx, tenant, id).await?;
+            if call.is_some_and(|call| call.provider_call_id.as_deref() == Some(call_sid)) {
+                stored::close_abandoned(&mut tx, tenant, id, SystemClock.wall().into()).await?;
+            }
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+/// The rank of a call that is over.
+const OVER: i32 = 4;
+
+/// Where a carrier's status stands in a call's life; `None` for a word that is not known.
+fn rank(status: &str) -> Option<i32> {
+    Some(match status {
+        "queued" | "initiated" => 0,
+        "ringing" => 1,
+        "in-progress" => 2,
+        "completed" | "busy" | "no-answer" | "failed" | "canceled" => OVER,
+        _ => return None,
+    })
+}
+
+/// What a call that was answered already goes on from; `None` if nobody has answered it yet.
+fn resumed(call: &StoredCall, history: StoredHistory) -> Option<Resumed> {
+    let answered: std::time::SystemTime = call.answered_at?.into();
+    let since = SystemClock.wall().duration_since(answered).unwrap_or_default();
+    let last = Duration::from_millis(history.last_ms);
+    let speaker = |by_agent| if by_agent { Speaker::Agent } else { Speaker::Caller };
+    Some(Resumed {
+        history: history
+            .turns
+            .into_iter()
+            .map(|turn| PastTurn { speaker: speaker(turn.by_agent), text: turn.text })
+            .collect(),
+        // Clocks of two machines may differ: time does not run backwards for that.
+        clock: MediaTime::new(since.max(last)),
+        next_seq: history.next_event,
+        next_turn: TurnId(history.next_turn),
+    })
+}

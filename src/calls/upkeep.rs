@@ -1,0 +1,62 @@
+//! What keeps the stored calls true: leases of those that are alive here, and an end for those that no node keeps alive.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval_at};
+use trunkline_base::{CallId, Clock, SystemClock};
+use trunkline_control::{conversations::calls as stored, db::DbError, lookup, tenant::TenantId};
+
+use super::Calls;
+
+/// How often leases are renewed: a third of what they last.
+const RENEW: Duration = Duration::from_secs(10);
+/// How many abandoned calls are closed at once.
+const BATCH: i32 = 500;
+
+impl Calls {
+    /// Goes on until it is dropped. A node that has just started gives callers that were cut off some time to come back.
+    pub async fn keep(self) {
+        let mut tick = interval_at(SystemClock.now() + RENEW, RENEW);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Err(error) = self.renew().await {
+                tracing::warn!(%error, "leases of live calls could not be renewed");
+                // Others may see our calls as abandoned; we must not help them by closing what we know nothing of.
+                continue;
+            }
+            if let Err(error) = self.close_abandoned().await {
+                tracing::warn!(%error, "abandoned calls could not be closed");
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<(), DbError> {
+        let mut by_tenant: BTreeMap<TenantId, Vec<CallId>> = BTreeMap::new();
+        for (tenant, id) in self.0.registry.owners() {
+            by_tenant.entry(tenant).or_default().push(id);
+        }
+        for (tenant, calls) in by_tenant {
+            let mut tx = self.control().db.begin(tenant).await?;
+            stored::renew_leases(&mut tx, tenant, &calls).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn close_abandoned(&self) -> Result<(), DbError> {
+        for (tenant, id) in lookup::abandoned_calls(&self.control().db, BATCH).await? {
+            if self.0.registry.contains(id) {
+                continue;
+            }
+            let mut tx = self.control().db.begin(tenant).await?;
+            let closed = stored::close_abandoned(&mut tx, tenant, id, SystemClock.wall().into()).await?;
+            tx.commit().await?;
+            if closed {
+                tracing::warn!(call = %id, "a call that no node keeps alive is closed");
+                metrics::counter!("trunkline_calls_total", "end_reason" => "media_lost").increment(1);
+            }
+        }
+        Ok(())
+    }
+}
