@@ -1,13 +1,14 @@
 # The server alone, without the simulators, as an unprivileged user:
 #   docker build -t trunkline .
-#   docker run -p 8000:8000 -v ./agent.json:/etc/trunkline/agent.json:ro --env-file .env trunkline
+#   docker run -p 8000:8000 --env-file .env trunkline
+# It needs a database (DATABASE_URL): the private Postgres is for machines that have its programs.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --no-default-features --bin trunkline \
+    SQLX_OFFLINE=true cargo build --release --locked --no-default-features --bin trunkline \
     && strip --strip-debug -o /usr/local/bin/trunkline target/release/trunkline
 
 FROM debian:bookworm-slim
@@ -24,4 +25,4 @@ EXPOSE 8000
 # SIGTERM drains: no new calls, and those that are on have DRAIN_SECONDS to end. Give `docker stop` as long.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["trunkline"]
-CMD ["serve", "--agent", "/etc/trunkline/agent.json"]
+CMD ["serve"]
