@@ -12,9 +12,12 @@ use trunkline_sim::{
 use crate::{
     hearing::{heard, words},
     process::{Process, To},
-    world::{ANSWER, GREETING, LIMIT, Scene, clip, id_of, ms, open_shop, report, ring, transcript},
+    world::{GREETING, LIMIT, Scene, clip, id_of, ms, open_shop, report, ring, transcript},
 };
 
+/// What the agent answers: for so long that it is still speaking when the process dies.
+const LONG: &str =
+    "That is ten meters straight ahead of you, past the two doors on your left, and then it is right before you.";
 /// What the agent answers after it came back.
 const REMEMBERS: &str = "As I said before, ten meters.";
 
@@ -51,7 +54,7 @@ fn texts(conversation: &Value) -> Vec<(&str, &str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_comes_back_after_kill_9_and_its_agent_knows_what_was_said() {
-    let scene = Scene::default().rules([Rule::reply("ten of clubs", REMEMBERS)]);
+    let scene = Scene::default().rules([Rule::reply("ten of clubs", REMEMBERS), Rule::reply("go forward", LONG)]);
     let agent = scene.agent.clone();
     let sims = scene.simulate().await;
     let mut process = Process::start(&sims, "kill-9").await;
@@ -95,7 +98,7 @@ async fn a_call_comes_back_after_kill_9_and_its_agent_knows_what_was_said() {
     let texts = texts(&after);
     let [greeting, question, back, answer, again, remembers] = texts.as_slice() else { panic!("{texts:#?}") };
     // Nothing that was stored is lost, what follows stands behind it, and the caller need not ask again.
-    assert_eq!([*greeting, *answer, *remembers], [("agent", GREETING), ("agent", ANSWER), ("agent", REMEMBERS)]);
+    assert_eq!([*greeting, *answer, *remembers], [("agent", GREETING), ("agent", LONG), ("agent", REMEMBERS)]);
     assert_eq!(words(question.1), words(&transcript("goforward")));
     assert_eq!(words(again.1), words(&transcript("cards_001")));
     assert_eq!(back.0, "agent");
@@ -105,12 +108,12 @@ async fn a_call_comes_back_after_kill_9_and_its_agent_knows_what_was_said() {
     assert_eq!(&after["transcript"].as_array().unwrap()[..2], before["transcript"].as_array().unwrap());
     // The caller heard the same.
     let squeezed = |text: &str| words(text).concat();
-    assert_eq!(squeezed(&heard(&report.streams[1])), squeezed(&format!("{} {ANSWER} {REMEMBERS}", back.1)));
+    assert_eq!(squeezed(&heard(&report.streams[1])), squeezed(&format!("{} {LONG} {REMEMBERS}", back.1)));
     // The model was told what was said before the crash.
     let asked = sims.openai.requests().entries();
     let messages = asked.last().unwrap().messages();
     let contents: Vec<&str> = messages.iter().filter_map(|message| message["content"].as_str()).collect();
-    for said in [GREETING, ANSWER, question.1, again.1] {
+    for said in [GREETING, LONG, question.1, again.1] {
         assert!(contents.iter().any(|content| words(content) == words(said)), "{said:?} is not in {contents:#?}");
     }
     process.remove().await;

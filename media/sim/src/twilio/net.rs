@@ -43,6 +43,8 @@ impl Network {
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent("TwilioProxy/1.1")
                 .connect_timeout(CONNECT_LIMIT)
+                // A kept connection that a server's death has broken would look like a server that breaks off its answer.
+                .pool_max_idle_per_host(0)
                 .no_proxy()
         };
         let client = match self.certificate()? {
