@@ -15,7 +15,7 @@ mod health;
 pub mod http;
 pub mod integrations;
 #[cfg(test)]
-mod isolation;
+mod isolation_tests;
 pub mod lookup;
 pub mod phone_numbers;
 pub mod removal;
