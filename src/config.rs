@@ -274,3 +274,50 @@ fn is_origin(url: &Url) -> bool {
 fn secret(value: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(value))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn settings(arguments: &[&str]) -> Settings {
+        Line::parse_from(std::iter::once(&"trunkline").chain(arguments)).settings
+    }
+
+    #[test]
+    fn production_names_all_that_is_missing_or_weak_at_once() {
+        let error =
+            settings(&["--environment", "production", "--supabase-jwt-secret", "short", "--encryption-key", "x"])
+                .check()
+                .unwrap_err()
+                .to_string();
+        for name in ["SUPABASE_JWT_SECRET", "ENCRYPTION_KEY", "DATABASE_URL", "PUBLIC_URL"] {
+            assert!(error.contains(name), "{name} is not in {error}");
+        }
+        assert!(!error.contains("short"), "{error}");
+    }
+
+    #[test]
+    fn development_needs_nothing_and_a_database_makes_it_production() {
+        let local = settings(&["--environment", "development"]);
+        assert!(local.check().is_ok() && local.auto_provision());
+        let served = settings(&["--database-url", "postgres://localhost/x"]);
+        assert_eq!(served.environment(), Environment::Production);
+        assert!(!served.auto_provision());
+    }
+
+    #[test]
+    fn what_is_no_origin_or_no_range_is_refused() {
+        let line =
+            ["--environment", "development", "--public-url", "https://a.example/x", "--allowed-private-ranges", "10/8"];
+        let error = settings(&line).check().unwrap_err().to_string();
+        assert!(error.contains("PUBLIC_URL") && error.contains("ALLOWED_PRIVATE_RANGES"), "{error}");
+    }
+}
