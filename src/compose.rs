@@ -71,6 +71,8 @@ pub enum ComposeError {
     NoCredential(Provider),
     #[error("cannot set up TLS: {0}")]
     Tls(String),
+    #[error("cannot set up the HTTP client for vendors: {0}")]
+    Http(String),
     #[error("cannot set up the model's client: {0}")]
     Llm(String),
 }
@@ -79,7 +81,7 @@ impl Composer {
     /// Sets up what calls share.
     pub fn new(settings: Arc<Settings>, net: Net) -> Result<Self, ComposeError> {
         let http =
-            Http::new(&net, LlmLimits::default().connect).map_err(|error| ComposeError::Llm(error.to_string()))?;
+            Http::new(&net, LlmLimits::default().connect).map_err(|error| ComposeError::Http(error.to_string()))?;
         Ok(Self(Arc::new(Shared { settings, net, http, clock: Arc::new(SystemClock) })))
     }
 

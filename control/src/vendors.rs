@@ -85,11 +85,6 @@ pub trait Vendors: fmt::Debug + Send + Sync {
     /// Whether a user-given address may be connected to: an `https` (or allowed) URL that resolves, and to nothing inside. The error
     /// says what is wrong with it.
     fn check_url<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<(), String>>;
-
-    /// Whether the Supabase project answers; `None` if there is none.
-    fn supabase_is_alive(&self) -> BoxFuture<'_, Option<bool>> {
-        Box::pin(async { None })
-    }
 }
 
 /// A credential that works.

@@ -113,7 +113,7 @@ impl Server {
             }),
             vault: Arc::new(Vault::new(&secrets.encryption_key)?),
             vendors: Arc::new(
-                LiveVendors::new(&settings.vendors, &net).map_err(|error| ComposeError::Llm(error.to_string()))?,
+                LiveVendors::new(&settings.vendors, &net).map_err(|error| ComposeError::Http(error.to_string()))?,
             ),
             public_url: public_url.as_str().into(),
             draining: Arc::default(),

@@ -22,8 +22,8 @@ use self::{
 use crate::{
     Control,
     auth::{Allowed, Viewer},
-    error::{ApiError, ErrorBody, ErrorCode},
-    http::{Envelope, Page, PageQuery, Pagination, Params, PathId, Reply},
+    error::{ApiError, ErrorCode},
+    http::{Envelope, Page, PageQuery, Pagination, Params, PathId, ReadRefusals, Reply},
 };
 
 pub(crate) fn router() -> OpenApiRouter<Control> {
@@ -38,20 +38,13 @@ struct ConversationList {
     pagination: Pagination,
 }
 
-/// The tenant's conversations, newest first.
+/// List conversations
+///
+/// Newest first.
 #[utoipa::path(
-    get,
-    path = "/v1/conversations",
-    tag = "conversations",
+    get, path = "/v1/conversations", tag = "conversations", operation_id = "list_conversations", security(("bearer" = [])),
     params(PageQuery, ListQuery),
-    security(("bearer" = [])),
-    responses(
-        (status = 200, description = "A page of them", body = Envelope<ConversationList>),
-        (status = 401, description = "AUTH_INVALID", body = ErrorBody),
-        (status = 403, description = "TENANT_ACCESS_DENIED", body = ErrorBody),
-        (status = 422, description = "VALIDATION_ERROR: a filter, `page` or `limit`", body = ErrorBody),
-        (status = 503, description = "OVERLOADED: the database is unavailable", body = ErrorBody),
-    )
+    responses((status = 200, description = "A page of them", body = Envelope<ConversationList>), ReadRefusals)
 )]
 async fn list(
     State(control): State<Control>,
@@ -69,20 +62,13 @@ async fn list(
     Ok(Reply::ok("Conversations retrieved successfully", ConversationList { conversations, pagination }))
 }
 
-/// One conversation with its transcript: what was heard, in the order in which it was said.
+/// Read a conversation
+///
+/// With its transcript: what was heard, in the order in which it was said.
 #[utoipa::path(
-    get,
-    path = "/v1/conversations/{conversation_id}",
-    tag = "conversations",
-    params(("conversation_id" = uuid::Uuid, Path, description = "The conversation's id")),
-    security(("bearer" = [])),
-    responses(
-        (status = 200, description = "The conversation", body = Envelope<Conversation>),
-        (status = 401, description = "AUTH_INVALID", body = ErrorBody),
-        (status = 403, description = "TENANT_ACCESS_DENIED", body = ErrorBody),
-        (status = 404, description = "CONVERSATION_NOT_FOUND", body = ErrorBody),
-        (status = 503, description = "OVERLOADED: the database is unavailable", body = ErrorBody),
-    )
+    get, path = "/v1/conversations/{conversation_id}", tag = "conversations", operation_id = "read_conversation", security(("bearer" = [])),
+    params(("conversation_id" = Uuid, Path)),
+    responses((status = 200, description = "The conversation", body = Envelope<Conversation>), ReadRefusals)
 )]
 async fn read(
     State(control): State<Control>,
