@@ -4,10 +4,10 @@ use std::{marker::PhantomData, ops::Deref};
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{HeaderMap, header, request::Parts},
+    http::request::Parts,
 };
 
-use super::{AtLeast, Principal, TokenError};
+use super::{AtLeast, Principal};
 use crate::{Control, error::ApiError};
 
 /// A caller who has at least the role `R`.
@@ -30,23 +30,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let control = Control::from_ref(state);
-        let token = bearer(&parts.headers).map_err(|error| ApiError::auth(error.to_string()))?;
-        let claims = control.auth.keys.verify(token).map_err(|error| ApiError::auth(error.to_string()))?;
-        let principal = control.auth.principal(&control.db, &claims).await?;
+        let principal = control.auth.authenticate(&control.db, &parts.headers).await?;
         tracing::Span::current().record("tenant_id", tracing::field::display(principal.tenant));
         if principal.role < R::ROLE {
             return Err(ApiError::denied(format!("This needs the role {} or a higher one", R::ROLE)));
         }
         Ok(Self(principal, PhantomData))
     }
-}
-
-fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
-    let header = headers.get(header::AUTHORIZATION).ok_or(TokenError::Missing)?;
-    let header = header.to_str().map_err(|_| TokenError::Malformed)?;
-    let (scheme, token) = header.split_once(' ').ok_or(TokenError::Malformed)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(TokenError::Missing);
-    }
-    Ok(token.trim())
 }

@@ -3,6 +3,7 @@
 //! A handler asks for `Allowed<R>`, where `R` is the least role that may do what it does: a route cannot forget to check, for
 //! without it there is no tenant to pass to a store.
 
+mod authenticate;
 mod extract;
 mod membership;
 mod role;
