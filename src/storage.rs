@@ -16,7 +16,18 @@ use crate::config::Settings;
 #[derive(Debug)]
 pub struct Storage {
     db: Db,
-    private: Option<PrivatePostgres>,
+    server: Server,
+}
+
+/// Whose the database's server is.
+#[derive(Debug)]
+enum Server {
+    /// Somebody's; the connections are ours.
+    Named,
+    /// Ours.
+    Private(PrivatePostgres),
+    /// Somebody's, and so are the connections.
+    Borrowed,
 }
 
 /// Why there is none.
@@ -44,7 +55,7 @@ impl Storage {
             return Self::private(PrivateConfig { binaries: settings.store.pg_bin.clone(), ..kept }).await;
         }
         let db = Db::open(DbConfig::new(named(settings)?)).await?;
-        Ok(Self { db, private: None })
+        Ok(Self { db, server: Server::Named })
     }
 
     /// A private one that is gone when it is closed, or this process ends.
@@ -55,7 +66,7 @@ impl Storage {
 
     /// How another program on this machine reaches a private one, as DATABASE_URL; and its server's process.
     pub fn to_share(&self) -> Option<(Secret, u32)> {
-        let private = self.private.as_ref()?;
+        let Server::Private(private) = &self.server else { return None };
         let service = private.service();
         let mut url = Url::parse("postgres://localhost").ok()?;
         url.set_username(service.get_username()).ok()?;
@@ -77,12 +88,12 @@ impl Storage {
         let service = private.service();
         migrate(&private.owner(), service.get_username()).await?;
         let db = Db::open(DbConfig::new(service)).await?;
-        Ok(Self { db, private: Some(private) })
+        Ok(Self { db, server: Server::Private(private) })
     }
 
     /// One that somebody else has opened, and will close.
     pub const fn of(db: Db) -> Self {
-        Self { db, private: None }
+        Self { db, server: Server::Borrowed }
     }
 
     /// The pool that serves.
@@ -92,8 +103,11 @@ impl Storage {
 
     /// Closes it; a private Postgres that this program started is stopped.
     pub async fn close(self) {
+        if let Server::Borrowed = self.server {
+            return;
+        }
         self.db.close().await;
-        if let Some(private) = self.private
+        if let Server::Private(private) = self.server
             && let Err(error) = private.stop().await
         {
             tracing::warn!(%error, "the private Postgres did not stop");

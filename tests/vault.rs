@@ -1,10 +1,7 @@
 //! Credentials at rest: others can read them with the key, nobody can without, and the key can be changed while the service runs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 
-use std::{
-    path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, Row};
@@ -15,13 +12,7 @@ use trunkline::{
     storage::Storage,
 };
 use trunkline_base::Secret;
-use trunkline_control::{
-    auth::{Role, development_token},
-    credentials::rotation::rotate_all,
-    tenant::TenantId,
-    testing::ScratchDb,
-    vault::Vault,
-};
+use trunkline_control::{credentials::rotation::rotate_all, testing::ScratchDb, vault::Vault};
 use uuid::Uuid;
 
 const DEEPGRAM: &str = "01900000-0000-7000-8000-000000000003";
@@ -46,10 +37,7 @@ async fn serve(scratch: &ScratchDb, ring: &[&Secret]) -> (Server, Api) {
     settings.security.supabase_jwt_secret = secret.clone();
     settings.security.encryption_key = Secret::new(ring.iter().map(|key| key.expose()).collect::<Vec<_>>().join(","));
     let server = Server::start(settings, Storage::of(scratch.db.clone()), None).await.unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let tenant = TenantId::new(Uuid::now_v7());
-    let token = development_token(&secret, Uuid::now_v7(), tenant, Role::Owner, now, now + 3600);
-    let api = Api::new(server.public_url(), token);
+    let api = Api::of_new_owner(server.public_url(), &secret);
     (server, api)
 }
 

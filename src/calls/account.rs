@@ -5,13 +5,8 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use trunkline_base::{CallId, Secret};
 use trunkline_control::{
-    conversations::calls as stored,
-    credentials::store as credentials,
-    error::ApiError,
-    lookup,
-    tenant::TenantId,
-    vault::{Fields, VaultError},
-    vendors::Provider,
+    conversations::calls as stored, credentials::store as credentials, error::ApiError, lookup, tenant::TenantId,
+    vault::Fields, vendors::Provider,
 };
 use trunkline_media::telephony::twilio::{
     rest::{TwilioAuth, TwilioRest},
@@ -70,9 +65,7 @@ impl Calls {
         let mut tx = self.control().db.begin(tenant).await?;
         let stored = credentials::by_account(&mut tx, tenant, Provider::Twilio, sid).await?;
         tx.commit().await?;
-        let mut accounts: Vec<_> = stored.iter().filter_map(|stored| self.open(&stored.encrypted)).collect();
-        accounts.extend(self.platform_account().filter(|account| account.sid == sid));
-        Ok(accounts)
+        Ok(self.with_platforms(sid, stored.iter().map(|stored| stored.encrypted.as_str())))
     }
 
     /// The account of the number that a call came to; `None`: it is over.
@@ -98,9 +91,13 @@ impl Calls {
     /// Anybody's accounts with this AccountSid.
     pub(super) async fn anybodys_accounts(&self, sid: &str) -> Result<Vec<TwilioAccount>, ApiError> {
         let stored = lookup::account_secrets(&self.control().db, Provider::Twilio, sid).await?;
-        let mut accounts: Vec<_> = stored.iter().filter_map(|stored| self.open(&stored.encrypted)).collect();
-        accounts.extend(self.platform_account().filter(|account| account.sid == sid));
-        Ok(accounts)
+        Ok(self.with_platforms(sid, stored.iter().map(|stored| stored.encrypted.as_str())))
+    }
+
+    /// The accounts of stored credentials, and the operator's own if it has the same AccountSid.
+    fn with_platforms<'a>(&self, sid: &str, encrypted: impl Iterator<Item = &'a str>) -> Vec<TwilioAccount> {
+        let platforms = self.platform_account().filter(|account| account.sid == sid);
+        encrypted.filter_map(|encrypted| self.open(encrypted)).chain(platforms).collect()
     }
 
     /// The operator's own account, for numbers that no tenant's credential holds.
@@ -113,11 +110,10 @@ impl Calls {
     fn open(&self, encrypted: &str) -> Option<TwilioAccount> {
         match self.control().vault.open(encrypted) {
             Ok(fields) => self.account_of(&fields),
-            Err(error @ (VaultError::CannotOpen | VaultError::NotFields)) => {
+            Err(error) => {
                 tracing::error!(%error, "a carrier's credential is of no use");
                 None
             }
-            Err(_) => None,
         }
     }
 

@@ -72,7 +72,7 @@ impl Calls {
             Ok(peers) => peers,
             Err(error) => {
                 tracing::error!(call = %id, %error, "the call cannot be composed");
-                return shared.journal.never_answered(id, "vendor_failed");
+                return shared.journal.fail(id, "vendor_failed");
             }
         };
         if let Some(observer) = &shared.observer {
@@ -94,7 +94,7 @@ impl Calls {
                 metrics::counter!("trunkline_calls_total", "end_reason" => "no_stream").increment(1);
                 // A call that came back and got no stream was cut off by us.
                 let reason = if resumed { EndReason::MediaLost } else { reason };
-                return shared.journal.never_answered(id, end_reason(reason));
+                return shared.journal.fail(id, end_reason(reason));
             }
         };
         let (events, mut received) = mpsc::unbounded_channel();
@@ -151,7 +151,11 @@ impl Carrier for TwilioCarrier {
         let (account, call_sid) = (self.account.clone(), self.call_sid.clone());
         Box::pin(async move {
             match timeout(ENDING_LIMIT, calls.note_ending(tenant, id)).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => {
+                    tracing::info!(call = %id, "the call is another node's by now, and is left to it");
+                    return Ok(());
+                }
                 Ok(Err(error)) => tracing::warn!(call = %id, %error, "that the call is ending could not be noted"),
                 Err(_) => tracing::warn!(call = %id, "that the call is ending could not be noted in time"),
             }
@@ -161,9 +165,11 @@ impl Carrier for TwilioCarrier {
 }
 
 impl Calls {
-    async fn note_ending(&self, tenant: TenantId, id: CallId) -> Result<(), DbError> {
+    /// Says whether the call is still this node's to end.
+    async fn note_ending(&self, tenant: TenantId, id: CallId) -> Result<bool, DbError> {
         let mut tx = self.control().db.begin(tenant).await?;
-        stored::set_ending(&mut tx, tenant, id).await?;
-        tx.commit().await
+        let ours = stored::set_ending(&mut tx, tenant, id, &self.0.node).await?;
+        tx.commit().await?;
+        Ok(ours)
     }
 }

@@ -49,7 +49,7 @@ struct Shared {
     observer: Option<Arc<dyn Observer>>,
 }
 
-/// Somebody who watches calls: the journal, a demonstration, a test.
+/// Somebody who watches calls: a demonstration, a test.
 pub trait Observer: Send + Sync {
     /// A call began to ring.
     fn ringing(&self, _call: CallId, _config: &CallConfig) {}

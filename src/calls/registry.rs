@@ -49,8 +49,9 @@ impl Live {
         commands: mpsc::Sender<CallCommand>,
         call_sid: String,
         token: TokenHash,
+        resumes: u32,
     ) -> Self {
-        Self { tenant, account, attachments, commands, call_sid, token, resumes: 0, ending: false }
+        Self { tenant, account, attachments, commands, call_sid, token, resumes, ending: false }
     }
 }
 

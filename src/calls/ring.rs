@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
 use trunkline_base::{CallId, Clock, Personal, Secret, SystemClock};
 use trunkline_control::{
+    agents::store::{self as agents, StoredAgent},
     conversations::calls::{self as stored, NewConversation, StoredCall, StoredHistory},
     credentials::store as credentials,
     db::{DbError, Tx},
@@ -14,6 +16,7 @@ use trunkline_control::{
     vendors::Provider,
 };
 use trunkline_media::{
+    call::CallConfig,
     event::{EndReason, Speaker},
     ids::TurnId,
     time::MediaTime,
@@ -48,6 +51,18 @@ pub(super) enum Answered {
     Over,
     /// Nobody is there for it, or there is no place.
     Rejected,
+}
+
+/// A call that this node takes.
+struct Taken {
+    tenant: TenantId,
+    account: Arc<TwilioAccount>,
+    call_sid: String,
+    hash: token::TokenHash,
+    /// When, if it was answered in another process.
+    answered_at: Option<DateTime<Utc>>,
+    /// How often it has been given another stream.
+    resumes: u32,
 }
 
 /// An agent that can take a call.
@@ -97,25 +112,22 @@ impl Calls {
         let (token, hash) = token::mint(SystemClock.now());
         stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
         tx.commit().await?;
-        self.0.journal.begin(tenant, id, None);
-        let refuse = |reason: &'static str| {
-            metrics::counter!("trunkline_calls_total", "end_reason" => reason).increment(1);
-            self.0.journal.never_answered(id, reason);
-            Ok(Answered::Rejected)
-        };
         let composed = match ready.composed {
             Ok(composed) => composed,
             Err(error) => {
                 tracing::error!(call = %id, %error, "the call cannot be composed");
-                return refuse("vendor_failed");
+                self.give_up(tenant, id, "vendor_failed");
+                return Ok(Answered::Rejected);
             }
         };
         let config = composed.config(id, &context, None);
-        match self.take(tenant, account, caller.call_sid, composed, config, hash) {
+        let live = Taken { tenant, account, call_sid: caller.call_sid, hash, answered_at: None, resumes: 0 };
+        match self.take(live, composed, config) {
             Ok(()) => Ok(Answered::Stream(id, token)),
             Err(refused) => {
                 tracing::warn!(call = %id, %refused, "call refused");
-                refuse("overloaded")
+                self.give_up(tenant, id, "overloaded");
+                Ok(Answered::Rejected)
             }
         }
     }
@@ -173,40 +185,50 @@ impl Calls {
         stored::take_over(&mut tx, tenant, id, &self.0.node).await?;
         stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
         tx.commit().await?;
-        self.0.journal.begin(tenant, id, call.answered_at);
+        let answered_at = call.answered_at;
         let resumed = resumed(&call, history);
         let config = composed.config(id, &call.context, resumed.map(|resumed| (resumed, part)));
-        match self.take(tenant, account, call_sid.to_owned(), composed, config, hash) {
+        let live = Taken { tenant, account, call_sid: call_sid.to_owned(), hash, answered_at, resumes: part };
+        match self.take(live, composed, config) {
             Ok(()) => {
                 tracing::info!(call = %id, "a call has come back");
                 metrics::counter!("trunkline_calls_taken_over_total").increment(1);
                 Ok(Some(token))
             }
-            Err(refused) => {
+            // The carrier asked twice, and the other request was quicker.
+            Err(Refused::Known) => {
+                let token = self.0.registry.renew_token(id);
+                if let Some(token) = &token {
+                    self.keep_token(tenant, id, token).await;
+                }
+                Ok(token)
+            }
+            Err(refused @ (Refused::Draining | Refused::Full)) => {
                 tracing::warn!(call = %id, %refused, "a call that came back is refused");
+                self.give_up(tenant, id, "overloaded");
                 Ok(None)
             }
         }
     }
 
-    fn take(
-        &self,
-        tenant: TenantId,
-        account: Arc<TwilioAccount>,
-        call_sid: String,
-        composed: Composed,
-        config: trunkline_media::call::CallConfig,
-        hash: token::TokenHash,
-    ) -> Result<(), Refused> {
+    /// Lets a call wait for its stream here.
+    fn take(&self, taken: Taken, composed: Composed, config: CallConfig) -> Result<(), Refused> {
+        let Taken { tenant, account, call_sid, hash, answered_at, resumes } = taken;
         let (attach, attachments) = mpsc::channel(2);
         let (commands, asked) = mpsc::channel(super::live::COMMANDS);
-        let expires: Instant = hash.expires();
-        let id = config.id;
-        let live = Live::new(tenant, account.clone(), attach, commands, call_sid.clone(), hash);
-        self.0.registry.admit(id, live)?;
-        let ringing = Ringing { tenant, account, call_sid, composed, config, expires };
-        self.spawn(ringing, attachments, asked);
+        let expires = hash.expires();
+        let live = Live::new(tenant, account.clone(), attach, commands, call_sid.clone(), hash, resumes);
+        self.0.registry.admit(config.id, live)?;
+        self.0.journal.begin(tenant, config.id, answered_at);
+        self.spawn(Ringing { tenant, account, call_sid, composed, config, expires }, attachments, asked);
         Ok(())
+    }
+
+    /// Closes a call that is written and that nobody takes, for a reason in the database's words.
+    fn give_up(&self, tenant: TenantId, id: CallId, reason: &'static str) {
+        metrics::counter!("trunkline_calls_total", "end_reason" => reason).increment(1);
+        self.0.journal.begin(tenant, id, None);
+        self.0.journal.fail(id, reason);
     }
 
     /// An agent in a version (`None`: the current one), with the tenant's credentials. `None`: there is no such agent any more.
@@ -217,7 +239,11 @@ impl Calls {
         agent: Uuid,
         version: Option<i32>,
     ) -> Result<Option<Ready>, ApiError> {
-        let Some((version, config)) = stored::agent_version(tx, tenant, agent, version).await? else { return Ok(None) };
+        let found = match version {
+            Some(version) => agents::get_version(tx, tenant, agent, version).await?,
+            None => agents::get(tx, tenant, agent).await?,
+        };
+        let Some(StoredAgent { version, config, .. }) = found else { return Ok(None) };
         let found = credentials::for_call(tx, tenant, &config.integrations).await?;
         let keys: Result<CallKeys, _> = found
             .into_iter()

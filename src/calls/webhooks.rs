@@ -74,10 +74,13 @@ impl Incoming {
     }
 }
 
-/// A carrier's event. Answered with TwiML where the call asks what comes next, with nothing else.
+/// A carrier's event
+///
+/// Answered with TwiML where the call asks what comes next, with nothing otherwise. Served at `/v1/webhooks/twilio` too.
 #[utoipa::path(
     post,
     path = "/webhooks/twilio",
+    operation_id = "receive_twilio_webhook",
     tag = "webhooks",
     params(Kind),
     request_body(content_type = "application/x-www-form-urlencoded", description = "Twilio's fields, signed by X-Twilio-Signature"),

@@ -1,9 +1,14 @@
 //! The API as its user sees it: over HTTP, with a token.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use trunkline_base::Secret;
+use trunkline_base::{Clock, Secret, SystemClock};
+use trunkline_control::{
+    auth::{Role, development_token},
+    tenant::TenantId,
+};
+use uuid::Uuid;
 
 use crate::config::Vendors;
 
@@ -43,6 +48,13 @@ impl Api {
     pub fn new(url: &str, token: Secret) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().expect("a client without options");
         Self { http, url: url.to_owned(), token }
+    }
+
+    /// The owner of a new tenant, for an hour, as whoever has the secret that signs tokens may make one.
+    pub fn of_new_owner(url: &str, secret: &Secret) -> Self {
+        let now = SystemClock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (user, tenant) = (Uuid::now_v7(), TenantId::new(Uuid::now_v7()));
+        Self::new(url, development_token(secret, user, tenant, Role::Owner, now, now + 3600))
     }
 
     /// Reads something: what is in its envelope.

@@ -48,7 +48,7 @@ pub struct JournalWriter {
 enum Note {
     Began { tenant: TenantId, call: CallId, answered_at: Option<DateTime<Utc>> },
     Event { call: CallId, event: Box<CallEvent> },
-    NeverAnswered { call: CallId, reason: &'static str },
+    Failed { call: CallId, reason: &'static str },
     Flush { done: oneshot::Sender<()> },
     Stop,
 }
@@ -64,9 +64,9 @@ impl JournalHandle {
         self.send(Note::Event { call, event: Box::new(event) });
     }
 
-    /// A call ended before its stream began, for a reason in the database's words.
-    pub fn never_answered(&self, call: CallId, reason: &'static str) {
-        self.send(Note::NeverAnswered { call, reason });
+    /// A call failed before a stream of it began here, for a reason in the database's words.
+    pub fn fail(&self, call: CallId, reason: &'static str) {
+        self.send(Note::Failed { call, reason });
     }
 
     /// Waits until all that was told so far is written, or has failed once.
@@ -167,7 +167,7 @@ impl Writer {
                 open.journal.handle_event(&event);
                 open.collect();
             }
-            Note::NeverAnswered { call, reason } => {
+            Note::Failed { call, reason } => {
                 let Some(open) = self.calls.get_mut(&call) else { return };
                 open.pending.ended = Some(Ended { at: wall(), status: "failed", reason: reason.to_owned() });
                 open.over = true;

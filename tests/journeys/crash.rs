@@ -116,7 +116,7 @@ async fn a_call_comes_back_after_kill_9_and_its_agent_knows_what_was_said() {
     for said in [GREETING, LONG, question.1, again.1] {
         assert!(contents.iter().any(|content| words(content) == words(said)), "{said:?} is not in {contents:#?}");
     }
-    process.remove().await;
+    process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,5 +136,5 @@ async fn a_call_that_does_not_come_back_after_kill_9_is_closed_within_a_minute()
     process.run().await;
     let closed = until(&api, &id, Duration::from_secs(60), |stored| !stored["end_time"].is_null()).await;
     assert_eq!((&closed["status"], &closed["end_reason"]), (&"failed".into(), &"media_lost".into()));
-    process.remove().await;
+    process.stop().await;
 }

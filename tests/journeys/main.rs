@@ -9,6 +9,7 @@ mod drain;
 mod hearing;
 mod interruptions;
 mod llm_fails;
+mod nodes;
 mod on_record;
 mod process;
 mod raw;

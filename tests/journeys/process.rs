@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
@@ -17,7 +17,7 @@ use tokio::{
 };
 use trunkline::{cli::api::Api, secrets::Secrets, storage::Storage};
 
-use crate::world::{LIMIT, Sims, ms, owner};
+use crate::world::{LIMIT, Sims, ms};
 
 /// A server with a data folder of its own, behind a balancer.
 pub(crate) struct Process {
@@ -101,24 +101,34 @@ impl Process {
     /// The API, as a new tenant's owner.
     pub(crate) fn api(&self) -> Api {
         let secrets = Secrets::load_or_make(&self.data).unwrap();
-        Api::new(&self.url(), owner(&secrets.jwt_secret))
+        Api::of_new_owner(&self.url(), &secrets.jwt_secret)
     }
 
-    /// Stops it in good order, and removes what it stored.
-    pub(crate) async fn remove(mut self) {
+    /// Stops it in good order.
+    pub(crate) async fn stop(mut self) {
         if let Some(mut child) = self.child.take() {
             let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
             let status = timeout(LIMIT, child.wait()).await.expect("it stops in time").unwrap();
             assert!(status.success(), "{status}");
         }
-        remove(&self.data).await;
     }
 }
 
-async fn remove(data: &Path) {
-    Storage::remove(data).await.unwrap();
-    let _ = std::fs::remove_dir_all(data);
+impl Drop for Process {
+    /// What it has stored goes too, with the database's server that a killed one has left, whether or not the test has passed.
+    fn drop(&mut self) {
+        drop(self.child.take());
+        let data = std::mem::take(&mut self.data);
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let removed = runtime.block_on(Storage::remove(&data)).map_err(std::io::Error::other);
+            removed.and(std::fs::remove_dir_all(&data))
+        });
+        if !matches!(removed.join(), Ok(Ok(()))) && !std::thread::panicking() {
+            panic!("what the server has stored cannot be removed");
+        }
+    }
 }
 
 /// Where a balancer's connections lead.

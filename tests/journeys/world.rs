@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -13,12 +13,7 @@ use trunkline::{
     storage::Storage,
 };
 use trunkline_base::Secret;
-use trunkline_control::{
-    auth::{Role, development_token},
-    tenant::TenantId,
-    testing::ScratchDb,
-    vault::Vault,
-};
+use trunkline_control::{testing::ScratchDb, vault::Vault};
 use trunkline_sim::{
     deepgram::{DeepgramConfig, DeepgramSim},
     elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
@@ -30,7 +25,6 @@ use trunkline_sim::{
     },
     voice::Voice,
 };
-use uuid::Uuid;
 
 use crate::{hearing, watch::Watch};
 
@@ -160,12 +154,12 @@ impl Scene {
         let scratch = ScratchDb::new().await;
         let watch = Arc::new(Watch::default());
         let storage = Storage::of(scratch.db.clone());
-        let server = Server::start(settings, storage, Some(watch.clone())).await.unwrap();
+        let server = Server::start(settings.clone(), storage, Some(watch.clone())).await.unwrap();
         let url = server.public_url().to_owned();
-        let api = Api::new(&url, owner(&secret));
+        let api = Api::of_new_owner(&url, &secret);
         open_shop(&api, &agent).await;
         let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
-        World { deepgram, openai, elevenlabs, twilio, url, server, watch, http, api, _scratch: scratch }
+        World { deepgram, openai, elevenlabs, twilio, url, server, watch, http, api, settings, scratch }
     }
 }
 
@@ -191,13 +185,8 @@ pub(crate) struct World {
     pub(crate) http: reqwest::Client,
     /// The API, as the tenant's owner.
     pub(crate) api: Api,
-    pub(crate) _scratch: ScratchDb,
-}
-
-/// A token of a new tenant's owner.
-pub(crate) fn owner(secret: &Secret) -> Secret {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    development_token(secret, Uuid::now_v7(), TenantId::new(Uuid::now_v7()), Role::Owner, now, now + 3600)
+    settings: Settings,
+    scratch: ScratchDb,
 }
 
 /// Makes the carrier's account the tenant's, and lets the agent answer its number.
@@ -222,6 +211,12 @@ pub(crate) async fn open_shop(api: &Api, agent: &Value) {
 }
 
 impl World {
+    /// One more server, on the same database and with the same secrets, which nobody watches.
+    pub(crate) async fn another_node(&self) -> Server {
+        let storage = Storage::of(self.scratch.db.clone());
+        Server::start(self.settings.clone(), storage, None).await.unwrap()
+    }
+
     /// Somebody calls.
     pub(crate) fn ring(&self, steps: impl IntoIterator<Item = Step>) -> OngoingCall {
         ring(&self.twilio, &self.url, steps)

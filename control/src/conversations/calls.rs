@@ -9,7 +9,6 @@ use trunkline_base::{CallId, Personal};
 use uuid::Uuid;
 
 use crate::{
-    agents::config::AgentConfig,
     db::{DbError, Tx},
     tenant::TenantId,
     vendors::Provider,
@@ -154,8 +153,19 @@ pub async fn set_leg_status(
     Ok(())
 }
 
-/// Notes that we are hanging up: from now on the carrier's redirect is told to hang up too.
-pub async fn set_ending(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<(), DbError> {
+/// Notes that a node is hanging up: from now on the carrier's redirect is told to hang up too. False if the call is another node's by
+/// now, which is then the one to end it.
+pub async fn set_ending(tx: &mut Tx, tenant: TenantId, id: CallId, node: &str) -> Result<bool, DbError> {
+    let owner = sqlx::query_scalar!(
+        "select node from conversations where tenant_id = $1 and id = $2 for update",
+        tenant.as_uuid(),
+        id.as_uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    if owner.flatten().as_deref() != Some(node) {
+        return Ok(false);
+    }
     sqlx::query!(
         "update conversations set ending_at = coalesce(ending_at, now()), version = version + 1
          where tenant_id = $1 and id = $2 and end_time is null",
@@ -164,7 +174,7 @@ pub async fn set_ending(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<(),
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    Ok(true)
 }
 
 /// A stored call.
@@ -291,31 +301,6 @@ pub async fn close_abandoned(tx: &mut Tx, tenant: TenantId, id: CallId, now: Dat
     }
     let ended = super::journal::Ended { at: now, status: "failed", reason: "media_lost".into() };
     super::journal::close(tx, tenant, id, &ended, None).await
-}
-
-/// An agent's configuration in one of its versions; `None` if there is no such agent.
-pub async fn agent_version(
-    tx: &mut Tx,
-    tenant: TenantId,
-    agent: Uuid,
-    version: Option<i32>,
-) -> Result<Option<(i32, AgentConfig)>, DbError> {
-    let row = sqlx::query!(
-        "select v.version, v.config from agents a
-         join agent_versions v on v.tenant_id = a.tenant_id and v.agent_id = a.id and v.version = coalesce($3, a.version)
-         where a.tenant_id = $1 and a.id = $2 and (a.deleted_at is null or $3 is not null)",
-        tenant.as_uuid(),
-        agent,
-        version,
-    )
-    .fetch_optional(tx.connection())
-    .await?;
-    row.map(|row| {
-        let config = AgentConfig::from_value(row.config)
-            .map_err(|errors| DbError::Corrupt { table: "agent_versions", cause: errors.to_string() })?;
-        Ok((row.version, config))
-    })
-    .transpose()
 }
 
 fn context(value: &Value) -> BTreeMap<String, String> {

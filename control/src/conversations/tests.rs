@@ -268,7 +268,9 @@ async fn a_call_that_comes_back_finds_what_was_said() {
     let said: Vec<_> = history.turns.iter().map(|turn| (turn.by_agent, turn.text.expose().as_str())).collect();
     assert_eq!(said, [(false, "I am lost."), (true, "Fine.")]);
     assert_eq!((history.next_turn, history.next_event, history.last_ms), (5, 5, 3500));
-    calls::set_ending(&mut tx, world.user.tenant, id).await.unwrap();
+    assert!(!calls::set_ending(&mut tx, world.user.tenant, id, "another node").await.unwrap());
+    assert!(!calls::read(&mut tx, world.user.tenant, id).await.unwrap().unwrap().over);
+    assert!(calls::set_ending(&mut tx, world.user.tenant, id, NODE).await.unwrap());
     assert!(calls::read(&mut tx, world.user.tenant, id).await.unwrap().unwrap().over);
 }
 
@@ -315,9 +317,8 @@ async fn a_call_finds_and_changes_nothing_of_another_tenants() {
         let mut tx = db.begin(attacker.tenant).await.unwrap();
         assert!(calls::read(&mut tx, argument, victim).await.unwrap().is_none());
         assert_eq!(calls::history(&mut tx, argument, victim).await.unwrap().turns, []);
-        assert!(calls::agent_version(&mut tx, argument, world.agent, None).await.unwrap().is_none());
         assert!(!calls::close_abandoned(&mut tx, argument, victim, after(1)).await.unwrap());
-        calls::set_ending(&mut tx, argument, victim).await.unwrap();
+        assert!(!calls::set_ending(&mut tx, argument, victim, NODE).await.unwrap());
         calls::take_over(&mut tx, argument, victim, "eve").await.unwrap();
         calls::set_leg_status(&mut tx, argument, victim, "CA1", "completed", 4).await.unwrap();
         let end = CallRows { ended: ended(after(1), "failed", "media_lost"), ..CallRows::default() };

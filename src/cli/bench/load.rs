@@ -13,11 +13,7 @@ use tokio::{
     task::JoinSet,
     time::{interval, sleep},
 };
-use trunkline_base::{Clock, Secret, SystemClock};
-use trunkline_control::{
-    auth::{Role, development_token},
-    tenant::TenantId,
-};
+use trunkline_base::Secret;
 use trunkline_sim::{
     deepgram::{self, DeepgramConfig, DeepgramSim},
     elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
@@ -31,8 +27,6 @@ use trunkline_sim::{
     },
     voice::{CodedVoice, Voice},
 };
-
-use uuid::Uuid;
 
 use super::{
     super::{Failure, api::Api},
@@ -139,9 +133,6 @@ impl Vendors {
     /// Sets a tenant up on a server, whose calls come here.
     pub(super) async fn set_up(&self, server: &ServerProcess, data: &Path) -> Result<(), Failure> {
         let secrets = Secrets::load_or_make(data)?;
-        let now = SystemClock.wall().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-        let (user, tenant) = (Uuid::now_v7(), TenantId::new(Uuid::now_v7()));
-        let token = development_token(&secrets.jwt_secret, user, tenant, Role::Owner, now, now + 3600);
         let keys = crate::config::Vendors {
             deepgram_api_key: Secret::new(KEY),
             deepgram_base_url: self.deepgram.http_url(),
@@ -153,7 +144,9 @@ impl Vendors {
             twilio_auth_token: Secret::new(TOKEN),
             twilio_base_url: self.twilio.http_url(),
         };
-        Api::new(&server.url, token).set_up(&keys, &serde_json::from_str(AGENT)?, NUMBER, |_, _| {}).await?;
+        Api::of_new_owner(&server.url, &secrets.jwt_secret)
+            .set_up(&keys, &serde_json::from_str(AGENT)?, NUMBER, |_, _| {})
+            .await?;
         Ok(())
     }
 

@@ -17,17 +17,11 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
-use trunkline_base::{Clock, Secret, SystemClock};
-use trunkline_control::{
-    auth::{Role, development_token},
-    tenant::TenantId,
-    vault::Vault,
-};
+use trunkline_control::vault::Vault;
 use trunkline_sim::{
     twilio::{InboundCall, NoSuchNumber, phone::PhoneConfig},
     voice::VoiceError,
 };
-use uuid::Uuid;
 
 pub use checks::Check;
 pub use evidence::Evidence;
@@ -189,7 +183,7 @@ pub async fn run(
         heading(&format!("  {name:<11} {url}"));
     }
     console.line("");
-    let api = Api::new(server.public_url(), owner(&secrets.jwt_secret));
+    let api = Api::of_new_owner(server.public_url(), &secrets.jwt_secret);
     heading("A tenant sets itself up through the API:");
     let told = |what: &str, made: &Value| heading(&format!("  {what:<11} {}", telling(what, made)));
     let tenant = api.set_up(&keys, &scenario.document, NUMBER, told).await?;
@@ -280,13 +274,6 @@ fn need_keys(vendors: &Vendors) -> Result<(), DemoError> {
     .filter_map(|(name, key)| key.is_empty().then_some(name))
     .collect();
     if missing.is_empty() { Ok(()) } else { Err(DemoError::Keys(missing)) }
-}
-
-/// A token of a new tenant's owner, as Supabase would issue it.
-fn owner(secret: &Secret) -> Secret {
-    let since = SystemClock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let (user, tenant) = (Uuid::now_v7(), TenantId::new(Uuid::now_v7()));
-    development_token(secret, user, tenant, Role::Owner, since.as_secs(), since.as_secs() + 3600)
 }
 
 /// What was made, in a line.
