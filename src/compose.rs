@@ -153,6 +153,7 @@ impl Composed {
             model: speech.model.clone(),
             language: speech.language.clone(),
             keyterms: speech.keyterms.clone(),
+            redact_numbers: false,
             format: AudioFormat::MULAW_8K,
             eager: self.agent.turn_config.eager,
             endpointing: Duration::from_millis(300),

@@ -29,6 +29,8 @@ pub struct SttConfig {
     pub language: Option<String>,
     /// Words to expect.
     pub keyterms: Vec<String>,
+    /// Whether the vendor is to leave numbers out of what it says.
+    pub redact_numbers: bool,
     /// What the audio is.
     pub format: AudioFormat,
     /// Whether guesses at the end of a turn are wanted before it is certain.

@@ -31,6 +31,7 @@ pub fn config(base_url: &str, model: &str) -> SttConfig {
         model: model.into(),
         language: None,
         keyterms: vec![],
+        redact_numbers: false,
         format: AudioFormat::MULAW_8K,
         eager: true,
         endpointing: Duration::from_millis(300),

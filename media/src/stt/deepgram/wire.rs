@@ -83,6 +83,9 @@ pub fn listen_url(config: &SttConfig) -> Result<Url, BadBaseUrl> {
     for keyterm in config.keyterms.iter().filter(|keyterm| !keyterm.trim().is_empty()) {
         query.append_pair("keyterm", keyterm.trim());
     }
+    if config.redact_numbers {
+        query.append_pair("redact", "numbers");
+    }
     if !config.tag.is_empty() {
         query.append_pair("tag", &config.tag);
     }

@@ -14,6 +14,7 @@ fn config(model: &str) -> SttConfig {
         model: model.into(),
         language: Some("en-US".into()),
         keyterms: vec!["Trunk line".into(), "Jfk".into(), " ".into()],
+        redact_numbers: false,
         format: AudioFormat::MULAW_8K,
         eager: false,
         endpointing: Duration::from_millis(300),
@@ -51,6 +52,16 @@ fn flux_gets_only_its_own_parameters() {
             assert_eq!(pairs.iter().any(|(name, _)| name == "language_hint"), model.ends_with("multi"));
             assert_eq!(pairs.iter().filter(|(name, _)| name == "keyterm").count(), 2);
         }
+    }
+}
+
+#[test]
+fn numbers_are_left_out_on_request() {
+    for model in ["nova-3", "flux-general-en"] {
+        let redact = |config: &SttConfig| pairs(config).into_iter().find(|(name, _)| name == "redact");
+        assert_eq!(redact(&config(model)), None);
+        let redacting = SttConfig { redact_numbers: true, ..config(model) };
+        assert_eq!(redact(&redacting), Some(("redact".into(), "numbers".into())));
     }
 }
 
