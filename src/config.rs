@@ -81,15 +81,20 @@ pub struct Store {
 /// Tokens and keys.
 #[derive(Debug, Clone, Args)]
 pub struct Security {
-    /// The Supabase project's address.
+    /// The Supabase project's address, without a trailing slash. Users' tokens that are signed with one of its published keys (ES256,
+    /// RS256) are taken if their issuer is this address with `/auth/v1` behind it.
     #[arg(long, env = "SUPABASE_URL")]
     pub supabase_url: Option<Url>,
-    /// The project's JWT secret, which signs users' tokens (HS256). At least 32 bytes.
+    /// The project's JWT secret, for users' tokens that are signed with it (HS256). At least 32 bytes. Default: such tokens are
+    /// refused; in development, one that is made once. Production needs this or SUPABASE_URL.
     #[arg(long, env = "SUPABASE_JWT_SECRET", hide_env_values = true, default_value = "", value_parser = secret)]
     pub supabase_jwt_secret: Secret,
     /// Fernet keys with commas between: the first encrypts credentials, all decrypt them. `trunkline keys generate` makes one.
     #[arg(long, env = "ENCRYPTION_KEY", hide_env_values = true, default_value = "", value_parser = secret)]
     pub encryption_key: Secret,
+    /// What API keys are hashed under. At least 32 bytes. With another one, all keys that were made before are refused.
+    #[arg(long, env = "API_KEY_SECRET", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub api_key_secret: Secret,
     /// Whether a user's own word is enough to begin a tenant that does not exist. Default: in development.
     #[arg(long, env = "TENANT_AUTO_PROVISION")]
     pub tenant_auto_provision: Option<bool>,
@@ -173,6 +178,7 @@ impl Settings {
                 supabase_url: None,
                 supabase_jwt_secret: Secret::default(),
                 encryption_key: Secret::default(),
+                api_key_secret: Secret::default(),
                 tenant_auto_provision: None,
                 allowed_private_ranges: None,
             },
@@ -202,8 +208,27 @@ impl Settings {
         let security = &self.security;
         let production = self.environment() == Environment::Production;
         let jwt = &security.supabase_jwt_secret;
-        if (production || !jwt.is_empty()) && jwt.expose().len() < STRONG {
-            wrong.push(format!("SUPABASE_JWT_SECRET is missing or has fewer than {STRONG} bytes"));
+        if !jwt.is_empty() && jwt.expose().len() < STRONG {
+            wrong.push(format!("SUPABASE_JWT_SECRET has fewer than {STRONG} bytes"));
+        }
+        if production && jwt.is_empty() && security.supabase_url.is_none() {
+            wrong.push(
+                "SUPABASE_JWT_SECRET and SUPABASE_URL are missing: one of them says whose tokens are taken".into(),
+            );
+        }
+        if let Some(url) = &security.supabase_url {
+            if !is_origin(url) {
+                wrong.push("SUPABASE_URL must be http:// or https:// with a host and without path, query or user, such as https://project.supabase.co".into());
+            } else if production && url.scheme() != "https" && !is_loopback(url) {
+                wrong.push(
+                    "SUPABASE_URL must be https:// in production: the keys that tokens are verified with come from it"
+                        .into(),
+                );
+            }
+        }
+        let api_keys = &security.api_key_secret;
+        if (production || !api_keys.is_empty()) && api_keys.expose().len() < STRONG {
+            wrong.push(format!("API_KEY_SECRET is missing or has fewer than {STRONG} bytes"));
         }
         if (production || !security.encryption_key.is_empty())
             && let Err(error) = Vault::new(&security.encryption_key)
@@ -231,6 +256,12 @@ impl Settings {
     /// Whether a user's own word is enough to begin a tenant.
     pub fn auto_provision(&self) -> bool {
         self.security.tenant_auto_provision.unwrap_or(self.environment() == Environment::Development)
+    }
+
+    /// Who issues the project's tokens, which is also where its keys are.
+    pub fn issuer(&self) -> Option<String> {
+        let url = self.security.supabase_url.as_ref()?;
+        Some(format!("{}/auth/v1", url.as_str().trim_end_matches('/')))
     }
 
     /// Where the addresses of credentials may point, beside the outside.
@@ -270,6 +301,15 @@ fn is_origin(url: &Url) -> bool {
         && url.username().is_empty()
 }
 
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return a result")]
 fn secret(value: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(value))
@@ -298,10 +338,30 @@ mod tests {
                 .check()
                 .unwrap_err()
                 .to_string();
-        for name in ["SUPABASE_JWT_SECRET", "ENCRYPTION_KEY", "DATABASE_URL", "PUBLIC_URL"] {
+        for name in ["SUPABASE_JWT_SECRET", "ENCRYPTION_KEY", "API_KEY_SECRET", "DATABASE_URL", "PUBLIC_URL"] {
             assert!(error.contains(name), "{name} is not in {error}");
         }
         assert!(!error.contains("short"), "{error}");
+    }
+
+    #[test]
+    fn production_takes_tokens_by_a_secret_or_by_a_projects_keys() {
+        let error = |more: &[&str]| {
+            let line = [&["--environment", "production"], more].concat();
+            settings(&line).check().unwrap_err().to_string()
+        };
+        let neither = "SUPABASE_JWT_SECRET and SUPABASE_URL are missing";
+        assert!(error(&[]).contains(neither));
+        let url = |url| error(&["--supabase-url", url]);
+        for good in ["https://project.supabase.co", "http://127.0.0.1:54321", "http://localhost:54321/"] {
+            assert!(!url(good).contains("SUPABASE"), "{good}: {}", url(good));
+        }
+        assert!(url("http://project.example").contains("SUPABASE_URL must be https://"));
+        assert!(url("https://project.example/auth/v1").contains("SUPABASE_URL must be http:// or https://"));
+        let secret = "0123456789abcdef0123456789abcdef";
+        assert!(!error(&["--supabase-jwt-secret", secret]).contains("SUPABASE"));
+        let settings = settings(&["--supabase-url", "https://project.supabase.co/"]);
+        assert_eq!(settings.issuer().as_deref(), Some("https://project.supabase.co/auth/v1"));
     }
 
     #[test]

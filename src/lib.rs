@@ -8,6 +8,7 @@ pub mod compose;
 pub mod config;
 pub mod journal;
 pub mod openapi;
+mod project_keys;
 pub mod secrets;
 pub mod storage;
 pub mod telemetry;

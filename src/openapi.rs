@@ -25,6 +25,10 @@ use crate::calls::Calls;
         (name = "voice-agents", description = "Who answers, and how"),
         (name = "phone-numbers", description = "Which number rings which agent"),
         (name = "conversations", description = "What was said, as it was heard"),
+        (name = "tenant", description = "The tenant itself, and its settings"),
+        (name = "members", description = "Which users may enter the tenant, and as what"),
+        (name = "api-keys", description = "How the tenant's own programs are known"),
+        (name = "audit-log", description = "Who changed what"),
         (name = "webhooks", description = "For carriers"),
         (name = "operations", description = "For operators"),
     )
@@ -37,8 +41,7 @@ impl Modify for Security {
     fn modify(&self, document: &mut Document) {
         let bearer = Http::builder()
             .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("JWT")
-            .description(Some("A Supabase user's token"))
+            .description(Some("A Supabase user's token (JWT), or one of the tenant's API keys (`tlk_…`), which may also be sent as `X-API-Key`"))
             .build();
         document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
     }

@@ -35,6 +35,7 @@ async fn serve(scratch: &ScratchDb, ring: &[&Secret]) -> (Server, Api) {
     let secret = Secret::new("a secret of more than thirty-two bytes, for tests");
     let mut settings = Settings::local(std::env::temp_dir().join("trunkline-vault-test"), vendors);
     settings.security.supabase_jwt_secret = secret.clone();
+    settings.security.api_key_secret = secret.clone();
     settings.security.encryption_key = Secret::new(ring.iter().map(|key| key.expose()).collect::<Vec<_>>().join(","));
     let server = Server::start(settings, Storage::of(scratch.db.clone()), None).await.unwrap();
     let api = Api::of_new_owner(server.public_url(), &secret);

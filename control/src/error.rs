@@ -42,6 +42,10 @@ pub enum ErrorCode {
     InstallationNotFound,
     /// No such phone number of this tenant.
     PhoneNumberNotFound,
+    /// No such API key of this tenant, or it has been revoked.
+    ApiKeyNotFound,
+    /// No such member of this tenant.
+    MemberNotFound,
     /// Nothing is there.
     NotFound,
     /// A unique name is taken, the state does not allow it, or a version has moved on.
@@ -82,6 +86,8 @@ impl ErrorCode {
             | Self::IntegrationNotFound
             | Self::InstallationNotFound
             | Self::PhoneNumberNotFound
+            | Self::ApiKeyNotFound
+            | Self::MemberNotFound
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict | Self::IntegrationTestFailed => StatusCode::CONFLICT,
             Self::ValidationError => StatusCode::UNPROCESSABLE_ENTITY,
@@ -145,6 +151,8 @@ impl ApiError {
             ErrorCode::IntegrationNotFound => "Integration",
             ErrorCode::InstallationNotFound => "Installed integration",
             ErrorCode::PhoneNumberNotFound => "Phone number",
+            ErrorCode::ApiKeyNotFound => "API key",
+            ErrorCode::MemberNotFound => "Member",
             _ => "Resource",
         };
         Self::new(code, format!("{what} not found"))

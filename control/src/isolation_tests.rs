@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use crate::{
     Control,
+    auth::Role,
     credentials::store,
     db::{Db, DbError},
+    tenants,
     testing::{Answer, Api, ScratchDb, User, integration_id},
     vendors::Provider,
 };
@@ -48,12 +50,18 @@ async fn victim(api: &Api) -> Victim {
     .execute(owner.pool())
     .await
     .unwrap();
+    let key = api.post(&user, "/v1/api-keys", json!({ "name": "Sync", "role": "owner" })).await;
+    let key = key.data()["id"].as_str().unwrap().parse().unwrap();
+    let member = api.user(user.tenant, Role::Member);
+    api.get(&member, "/v1/tenant").await.data();
     let ids = BTreeMap::from([
         ("/v1/integrations/credentials/", credential),
         ("/v1/integrations/installed/", installation),
         ("/v1/voice-agents/", agent),
         ("/v1/phone-numbers/", number),
         ("/v1/conversations/", conversation),
+        ("/v1/api-keys/", key),
+        ("/v1/members/", member.id),
     ]);
     Victim { user, ids }
 }
@@ -64,6 +72,7 @@ fn body_for(method: &Method, path: &str, has_body: bool) -> Value {
         (&Method::PATCH, "/v1/integrations/credentials/{id}") => json!({ "credential_name": "taken over" }),
         (&Method::PATCH, "/v1/voice-agents/{agent_id}") => json!({ "name": "taken over" }),
         (&Method::PATCH, "/v1/phone-numbers/{id}") => json!({ "agent_id": null }),
+        (&Method::PATCH, "/v1/members/{user_id}") => json!({ "role": "viewer" }),
         _ if has_body => panic!("{method} {path} takes a body: say in `body_for` which one it would take"),
         _ => Value::Null,
     }
@@ -94,7 +103,7 @@ fn attacks(victim: &Victim) -> Vec<Attack> {
         }
     }
     // What the description had when this was written: it must not become empty unnoticed.
-    assert!(attacks.len() >= 11, "{} attacks", attacks.len());
+    assert!(attacks.len() >= 14, "{} attacks", attacks.len());
     attacks
 }
 
@@ -173,8 +182,15 @@ async fn nothing_is_found(api: &Api, victim: &Victim, attacker: &User) {
         "/v1/voice-agents",
         "/v1/phone-numbers",
         "/v1/conversations",
+        "/v1/api-keys",
     ] {
         assert_eq!(api.get(attacker, path).await.data()["pagination"]["total"], 0, "{path}");
+    }
+    // These have something of everybody's own.
+    for path in ["/v1/members", "/v1/audit-log", "/v1/tenant"] {
+        let own = api.get(attacker, path).await.body.to_string();
+        let names = |id: &Uuid| own.contains(&id.to_string());
+        assert!(!victim.ids.values().chain([&victim.user.id]).any(names), "{path}: {own}");
     }
     assert_eq!(rows_of(&api.scratch, &victim.user).await, before);
 }
@@ -295,6 +311,15 @@ async fn a_store_finds_and_changes_nothing_of_anothers() {
         store::remember_test(&mut tx, argument, &stored, Some("x")).await.unwrap();
         assert_eq!(crate::agents::store::get_version(&mut tx, argument, agent, 1).await.unwrap(), None);
         assert_eq!(crate::agents::store::lock(&mut tx, argument, agent).await.unwrap(), None);
+        // The attacker's tenant as argument finds the attacker's own row, which is no leak.
+        assert_eq!(tenants::store::lock(&mut tx, argument).await.unwrap(), argument == attacker.tenant);
+        let owns = crate::members::store::another_owns(&mut tx, argument, attacker.id).await.unwrap();
+        assert!(!owns);
+        assert_eq!(crate::members::store::get(&mut tx, argument, victim.user.id).await.unwrap(), None);
+        assert!(!crate::members::store::remove(&mut tx, argument, victim.user.id).await.unwrap());
+        let key = victim.ids["/v1/api-keys/"];
+        assert_eq!(crate::api_keys::store::get(&mut tx, argument, key).await.unwrap(), None);
+        crate::api_keys::store::used(&mut tx, argument, key).await.unwrap();
         tx.commit().await.unwrap();
     }
     assert_eq!(rows_of(&api.scratch, &victim.user).await, before);

@@ -5,6 +5,8 @@
 #![deny(missing_docs)]
 
 pub mod agents;
+pub mod api_keys;
+pub mod audit_log;
 pub mod auth;
 mod check;
 pub mod conversations;
@@ -17,9 +19,11 @@ pub mod integrations;
 #[cfg(test)]
 mod isolation_tests;
 pub mod lookup;
+pub mod members;
 pub mod phone_numbers;
 pub mod removal;
 pub mod tenant;
+pub mod tenants;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod vault;
@@ -57,6 +61,10 @@ pub fn router() -> OpenApiRouter<Control> {
         .merge(agents::router())
         .merge(phone_numbers::router())
         .merge(conversations::router())
+        .merge(tenants::router())
+        .merge(members::router())
+        .merge(api_keys::router())
+        .merge(audit_log::router())
         .merge(health::router())
 }
 

@@ -48,17 +48,63 @@ pub async fn membership(db: &Db, user: Uuid, tenant: TenantId) -> Result<Option<
     .transpose()
 }
 
-/// Makes a tenant with its first member as owner. False if it was there already: then nothing is changed.
+/// Makes a tenant with its first member as owner, which begins its audit log. False if it was there already: then nothing is changed.
 pub async fn provision_tenant(db: &Db, tenant: TenantId, user: Uuid, email: Option<&str>) -> Result<bool, DbError> {
     let row = sqlx::query!(
-        r#"select created as "created!" from lookup.provision_tenant($1, $2, $3)"#,
+        r#"select created as "created!" from lookup.provision_tenant($1, $2, $3, $4)"#,
         tenant.as_uuid(),
         user,
-        email
+        email,
+        Uuid::now_v7()
     )
     .fetch_one(db.pool())
     .await?;
     Ok(row.created)
+}
+
+/// An API key that was made some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundKey {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Whether the tenant may be served.
+    pub active: bool,
+    /// The key's id.
+    pub id: Uuid,
+    /// Its keyed hash: until it matches, this is nobody's.
+    pub hash: Vec<u8>,
+    /// What it may do.
+    pub role: Role,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether it was ended before its time.
+    pub revoked: bool,
+    /// When its last use was written.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// The API key that has this id in it.
+pub async fn api_key(db: &Db, key_id: &str) -> Result<Option<FoundKey>, DbError> {
+    let row = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", tenant_status as "status!", id as "id!", key_hash as "hash!", role as "role!",
+              expires_at, revoked_at, last_used_at from lookup.api_key($1)"#,
+        key_id
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    row.map(|row| {
+        Ok(FoundKey {
+            tenant: TenantId::new(row.tenant_id),
+            active: row.status == "active",
+            id: row.id,
+            hash: row.hash,
+            role: row.role.parse().map_err(|()| DbError::Corrupt { table: "api_keys", cause: "role".into() })?,
+            expires_at: row.expires_at,
+            revoked: row.revoked_at.is_some(),
+            last_used_at: row.last_used_at,
+        })
+    })
+    .transpose()
 }
 
 /// A number that some tenant has, and its carrier has confirmed.

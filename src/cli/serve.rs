@@ -11,10 +11,10 @@ use clap::Args;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use trunkline_base::guard::Guard;
+use trunkline_base::{Secret, SystemClock, guard::Guard};
 use trunkline_control::{
     Control,
-    auth::{Auth, TokenKeys},
+    auth::{ApiKeys, Auth, Jwks, TokenKeys},
     vault::{Vault, VaultError},
 };
 use trunkline_media::net::Net;
@@ -25,6 +25,7 @@ use crate::{
     config::{Environment, Settings, SettingsError},
     journal::JournalWriter,
     openapi,
+    project_keys::ProjectKeys,
     secrets::{Secrets, SecretsError},
     storage::{Storage, StorageError},
     telemetry,
@@ -108,7 +109,8 @@ impl Server {
         let control = Control {
             db: storage.db().clone(),
             auth: Arc::new(Auth {
-                keys: TokenKeys::shared(&secrets.jwt_secret),
+                keys: token_keys(&settings, &secrets, &net)?,
+                api_keys: ApiKeys::new(&secrets.api_key_secret),
                 auto_provision: settings.auto_provision(),
             }),
             vault: Arc::new(Vault::new(&secrets.encryption_key)?),
@@ -188,19 +190,35 @@ impl Server {
 /// What is configured; in development, what is missing is made once and kept.
 pub(super) fn secrets(settings: &Settings) -> Result<Secrets, SecretsError> {
     let security = &settings.security;
-    let (jwt, encryption) = (&security.supabase_jwt_secret, &security.encryption_key);
-    if settings.environment() == Environment::Production || (!jwt.is_empty() && !encryption.is_empty()) {
-        return Ok(Secrets { jwt_secret: jwt.clone(), encryption_key: encryption.clone() });
+    let configured = Secrets {
+        jwt_secret: security.supabase_jwt_secret.clone(),
+        encryption_key: security.encryption_key.clone(),
+        api_key_secret: security.api_key_secret.clone(),
+    };
+    let all = [&configured.jwt_secret, &configured.encryption_key, &configured.api_key_secret];
+    if settings.environment() == Environment::Production || all.iter().all(|secret| !secret.is_empty()) {
+        return Ok(configured);
     }
     let made = Secrets::load_or_make(&settings.data)?;
     tracing::warn!(
         folder = %settings.data.display(),
         "DEVELOPMENT: secrets that are not set were generated and are kept in the data folder"
     );
+    let or = |configured: Secret, made| if configured.is_empty() { made } else { configured };
     Ok(Secrets {
-        jwt_secret: if jwt.is_empty() { made.jwt_secret } else { jwt.clone() },
-        encryption_key: if encryption.is_empty() { made.encryption_key } else { encryption.clone() },
+        jwt_secret: or(configured.jwt_secret, made.jwt_secret),
+        encryption_key: or(configured.encryption_key, made.encryption_key),
+        api_key_secret: or(configured.api_key_secret, made.api_key_secret),
     })
+}
+
+/// By the project's secret if there is one, and by its published keys if its address is known.
+fn token_keys(settings: &Settings, secrets: &Secrets, net: &Net) -> Result<TokenKeys, ComposeError> {
+    let shared =
+        if secrets.jwt_secret.is_empty() { TokenKeys::default() } else { TokenKeys::shared(&secrets.jwt_secret) };
+    let Some(issuer) = settings.issuer() else { return Ok(shared) };
+    let source = ProjectKeys::new(net, &issuer).map_err(|error| ComposeError::Http(error.to_string()))?;
+    Ok(shared.and_project(issuer, Jwks::new(source, SystemClock)))
 }
 
 /// Small frames must leave at once: Nagle's algorithm would hold them back by up to 40 ms.

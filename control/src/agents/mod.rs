@@ -9,7 +9,7 @@ pub mod store;
 mod tests;
 
 use axum::extract::State;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use self::{
     model::{Agent, AgentList, AgentPatch, AgentVersion, VersionList},
 };
 use crate::{
-    Control,
+    Control, audit_log,
     auth::{Allowed, Member, Viewer},
     check::Checker,
     db::Tx,
@@ -27,6 +27,7 @@ use crate::{
         Body, Empty, Envelope, IfMatch, Page, PageQuery, Pagination, Params, PathId, ReadRefusals, Reply, WriteRefusals,
     },
     integrations,
+    removal::Removal,
     tenant::TenantId,
 };
 
@@ -55,6 +56,7 @@ async fn create(
     let mut tx = control.db.begin(tenant).await?;
     check_integrations(&mut tx, tenant, &config).await?;
     store::insert(&mut tx, tenant, id, &config, &caller.actor).await?;
+    audit_log::note(&mut tx, &caller, "agent.created", id, json!({ "version": 1 })).await?;
     let stored = store::get(&mut tx, tenant, id).await?.ok_or_else(missing)?;
     tx.commit().await?;
     Ok(Reply::created("Voice agent created successfully", Agent::new(tenant, stored)))
@@ -128,6 +130,8 @@ async fn change(
     if !store::update(&mut tx, tenant, id, version, &config, &caller.actor).await? {
         return Err(ApiError::conflict("It has changed in the meantime"));
     }
+    let details = json!({ "version": version + 1, "changed": changed_keys(&before.config, &config)? });
+    audit_log::note(&mut tx, &caller, "agent.changed", id, details).await?;
     let after = store::get(&mut tx, tenant, id).await?.ok_or_else(missing)?;
     tx.commit().await?;
     Ok(Reply::ok("Voice agent changed", Agent::new(tenant, after)))
@@ -149,6 +153,9 @@ async fn remove(caller: Allowed<Member>, State(control): State<Control>, id: Pat
     let id = id.or(ErrorCode::AgentNotFound)?;
     let mut tx = control.db.begin(caller.tenant).await?;
     let removal = store::remove(&mut tx, caller.tenant, id).await?;
+    if removal == Removal::Removed {
+        audit_log::note(&mut tx, &caller, "agent.removed", id, json!({})).await?;
+    }
     tx.commit().await?;
     removal.answer("Voice agent removed", "A phone number rings the agent", ErrorCode::AgentNotFound)
 }
@@ -192,13 +199,24 @@ fn read_config(document: Map<String, Value>) -> Result<AgentConfig, ApiError> {
 
 /// A configuration with some of its top-level keys replaced.
 fn merge(config: &AgentConfig, patch: Map<String, Value>) -> Result<AgentConfig, ApiError> {
-    let mut document = match serde_json::to_value(config) {
-        Ok(Value::Object(document)) => document,
-        Ok(_) => Map::new(),
-        Err(error) => return Err(ApiError::internal(&error)),
-    };
+    let mut document = document_of(config)?;
     document.extend(patch);
     read_config(document)
+}
+
+/// The top-level keys in which two configurations differ.
+fn changed_keys(before: &AgentConfig, after: &AgentConfig) -> Result<Vec<String>, ApiError> {
+    let before = document_of(before)?;
+    let after = document_of(after)?;
+    Ok(after.into_iter().filter(|(key, value)| before.get(key) != Some(value)).map(|(key, _)| key).collect())
+}
+
+fn document_of(config: &AgentConfig) -> Result<Map<String, Value>, ApiError> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(document)) => Ok(document),
+        Ok(_) => Ok(Map::new()),
+        Err(error) => Err(ApiError::internal(&error)),
+    }
 }
 
 /// All that it lists has to be installed; and stays so until the transaction is over.

@@ -16,13 +16,13 @@ use crate::{
 
 const PATH: &str = "/v1/voice-agents";
 
-fn claims(user: Uuid) -> Value {
+pub(super) fn claims(user: Uuid) -> Value {
     let now = Utc::now().timestamp();
     json!({ "sub": user, "aud": "authenticated", "role": "authenticated", "iat": now, "exp": now + 600 })
 }
 
 /// Claims with some replaced; null removes.
-fn but(mut claims: Value, changes: Value) -> Value {
+pub(super) fn but(mut claims: Value, changes: Value) -> Value {
     let claims_object = claims.as_object_mut().unwrap();
     for (key, value) in changes.as_object().unwrap() {
         claims_object.insert(key.clone(), value.clone());
@@ -31,7 +31,7 @@ fn but(mut claims: Value, changes: Value) -> Value {
     claims
 }
 
-async fn with_header(api: &Api, value: Option<String>) -> Answer {
+pub(super) async fn with_header(api: &Api, value: Option<String>) -> Answer {
     let mut builder = Request::builder().uri(PATH);
     if let Some(value) = value {
         builder = builder.header(header::AUTHORIZATION, value);

@@ -1,17 +1,21 @@
 //! Supabase's user tokens: signed JWTs that say who somebody is, and claim which tenant they belong to.
 //!
-//! The algorithm is the key's, never the token's. Today there is one kind of key, the project's shared secret; a project's JWKS is
-//! another variant of [`TokenKeys`].
+//! The algorithm is the key's, never the token's. There are two kinds of key, of which either or both may be configured: a project's
+//! shared secret, which is for HS256 alone, and its published keys ([`Jwks`]), each for the algorithm of its own type. So a token can
+//! choose which key it is held against, but not how.
 
 use std::fmt;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind};
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode, errors::ErrorKind,
+};
 use serde::{Deserialize, Serialize};
 use trunkline_base::Secret;
 use uuid::Uuid;
 
-use super::Role;
-use crate::tenant::TenantId;
+use super::{Jwks, Role};
+use crate::{error::ApiError, http::now, tenant::TenantId};
 
 /// Clocks differ by so much, in seconds.
 const LEEWAY: u64 = 10;
@@ -21,32 +25,58 @@ const MAX_TOKEN: usize = 8 * 1024;
 const AUTHENTICATED: &str = "authenticated";
 
 /// What tokens are verified with.
-pub enum TokenKeys {
+#[derive(Default)]
+pub struct TokenKeys {
     /// HS256 with SUPABASE_JWT_SECRET.
-    Shared(DecodingKey),
+    shared: Option<DecodingKey>,
+    /// ES256 and RS256 with the keys that the project publishes.
+    project: Option<Project>,
+}
+
+struct Project {
+    issuer: String,
+    keys: Jwks,
 }
 
 /// Why a token is refused. For its bearer: holds nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// There is none.
-    #[error("Authentication is required: send Authorization: Bearer <token>")]
+    #[error("Authentication is required: send Authorization: Bearer <token>, or X-API-Key: <key>")]
     Missing,
+    /// There are several, or a token and a key.
+    #[error("Send one token or one API key, in one header")]
+    Several,
     /// It is not a JWT.
     #[error("The token is malformed")]
     Malformed,
-    /// It was signed by somebody else, or with another algorithm.
+    /// It was signed by somebody else, with a key that is not known or no longer, or with another algorithm.
     #[error("The token's signature is not valid")]
     Signature,
-    /// Its time is over.
-    #[error("The token has expired")]
+    /// Its time is over, or not yet come.
+    #[error("The token has expired, or is not valid yet")]
     Expired,
     /// It is for somebody else.
     #[error("The token is not for this service")]
     Audience,
+    /// Another project issued it.
+    #[error("The token is not from this service's issuer")]
+    Issuer,
     /// It is a key of the project, not a user's token.
     #[error("The token is not a user's")]
     NotAUser,
+    /// The keys that it could be verified with have not been reached yet.
+    #[error("Tokens cannot be verified at the moment; try again")]
+    NoKeys,
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::NoKeys => Self::overloaded(error.to_string(), Jwks::FIRST_PAUSE),
+            _ => Self::auth(error.to_string()),
+        }
+    }
 }
 
 /// What a verified token says.
@@ -62,16 +92,22 @@ pub struct Claims {
     pub app_role: Option<Role>,
     /// The tenant, as the user wrote it: anybody can write anything.
     pub user_tenant: Option<TenantId>,
-    /// When the token ends, in seconds since 1970.
-    pub expires: u64,
+    /// Whether the user has not said who they are.
+    pub is_anonymous: bool,
+    /// When the token ends.
+    pub expires_at: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
 struct RawClaims {
+    iss: Option<String>,
     sub: Option<String>,
-    exp: u64,
+    /// RFC 7519 allows fractions of seconds in times.
+    exp: f64,
+    iat: Option<f64>,
     role: Option<String>,
     email: Option<String>,
+    is_anonymous: Option<bool>,
     #[serde(default)]
     app_metadata: Metadata,
     #[serde(default)]
@@ -99,30 +135,43 @@ impl From<serde_json::Value> for Metadata {
 impl TokenKeys {
     /// HS256 with a shared secret.
     pub fn shared(secret: &Secret) -> Self {
-        Self::Shared(DecodingKey::from_secret(secret.expose().as_bytes()))
+        Self { shared: Some(DecodingKey::from_secret(secret.expose().as_bytes())), project: None }
     }
 
-    /// Verifies a token: signature, times, audience, and that it is a user's.
-    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+    /// Also ES256 and RS256 with a project's published keys, for tokens of exactly this issuer.
+    #[must_use]
+    pub fn and_project(self, issuer: impl Into<String>, keys: Jwks) -> Self {
+        Self { project: Some(Project { issuer: issuer.into(), keys }), ..self }
+    }
+
+    /// Verifies a token: signature, times, audience, issuer where its key is a project's, and that it is a user's.
+    pub async fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::Malformed);
         }
-        let (key, algorithm) = match self {
-            Self::Shared(key) => (key, Algorithm::HS256),
+        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+        // What must be understood, and isn't.
+        if header.crit.is_some() {
+            return Err(TokenError::Malformed);
+        }
+        let claims = match header.alg {
+            Algorithm::HS256 => read(token, self.shared.as_ref().ok_or(TokenError::Signature)?, Algorithm::HS256)?,
+            Algorithm::ES256 | Algorithm::RS256 => {
+                let project = self.project.as_ref().ok_or(TokenError::Signature)?;
+                let id = header.kid.as_deref().ok_or(TokenError::Signature)?;
+                let key = project.keys.find(id).await?.ok_or(TokenError::Signature)?;
+                let claims = read(token, &key.decoding, key.algorithm)?;
+                if claims.iss.as_deref() != Some(project.issuer.as_str()) {
+                    return Err(TokenError::Issuer);
+                }
+                claims
+            }
+            _ => return Err(TokenError::Signature),
         };
-        let mut rules = Validation::new(algorithm);
-        rules.leeway = LEEWAY;
-        rules.validate_nbf = true;
-        rules.set_audience(&[AUTHENTICATED]);
-        rules.set_required_spec_claims(&["exp", "aud"]);
-        let claims = decode::<RawClaims>(token, key, &rules).map_err(|error| match error.kind() {
-            ErrorKind::ExpiredSignature | ErrorKind::ImmatureSignature => TokenError::Expired,
-            ErrorKind::InvalidAudience => TokenError::Audience,
-            ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => TokenError::Audience,
-            ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenError::Signature,
-            _ => TokenError::Malformed,
-        })?;
-        let claims = claims.claims;
+        let now = now();
+        if claims.iat.is_some_and(|issued| issued > now.timestamp() as f64 + LEEWAY as f64) {
+            return Err(TokenError::Expired);
+        }
         if claims.role.as_deref().is_some_and(|role| role != AUTHENTICATED) {
             return Err(TokenError::NotAUser);
         }
@@ -133,16 +182,37 @@ impl TokenKeys {
             app_tenant: claims.app_metadata.tenant_id.map(TenantId::new),
             app_role: claims.app_metadata.role,
             user_tenant: claims.user_metadata.tenant_id.map(TenantId::new),
-            expires: claims.exp,
+            is_anonymous: claims.is_anonymous.unwrap_or(false),
+            expires_at: DateTime::from_timestamp(claims.exp as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
         })
     }
 }
 
+/// What a token says that this key has signed, with this algorithm, for us and for now.
+fn read(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<RawClaims, TokenError> {
+    let mut rules = Validation::new(algorithm);
+    rules.leeway = LEEWAY;
+    rules.validate_nbf = true;
+    rules.set_audience(&[AUTHENTICATED]);
+    rules.set_required_spec_claims(&["exp", "aud"]);
+    let claims = decode::<RawClaims>(token, key, &rules).map_err(|error| match error.kind() {
+        ErrorKind::ExpiredSignature | ErrorKind::ImmatureSignature => TokenError::Expired,
+        ErrorKind::InvalidAudience => TokenError::Audience,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => TokenError::Audience,
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat => {
+            TokenError::Signature
+        }
+        _ => TokenError::Malformed,
+    })?;
+    Ok(claims.claims)
+}
+
 impl fmt::Debug for TokenKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shared(_) => f.write_str("Shared"),
-        }
+        f.debug_struct("TokenKeys")
+            .field("shared", &self.shared.is_some())
+            .field("issuer", &self.project.as_ref().map(|project| &project.issuer))
+            .finish()
     }
 }
 

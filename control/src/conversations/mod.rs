@@ -15,6 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use self::query::moment;
 use self::{
     query::{Filter, ListQuery},
     views::{Conversation, ConversationSummary},

@@ -85,7 +85,7 @@ impl TryFrom<ListQuery> for Filter {
 }
 
 /// The first instant of what is named, and the first one behind it.
-fn moment(text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+pub(crate) fn moment(text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     if let Ok(date) = text.parse::<NaiveDate>() {
         let day = date.and_hms_opt(0, 0, 0)?.and_utc();
         return Some((day, day.checked_add_signed(TimeDelta::days(1))?));

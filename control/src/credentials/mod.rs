@@ -11,6 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use serde_json::json;
 use trunkline_base::Secret;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -22,12 +23,13 @@ pub use self::{
 };
 pub(crate) use self::{form::Form, probe::probe};
 use crate::{
-    Control,
+    Control, audit_log,
     auth::{Admin, Allowed, Viewer},
     check::Checker,
     error::{ApiError, ErrorCode},
     http::{Body, Empty, Envelope, Page, PageQuery, Pagination, Params, PathId, ReadRefusals, Reply, WriteRefusals},
     integrations,
+    removal::Removal,
     vendors::Provider,
 };
 
@@ -63,6 +65,8 @@ async fn create(
     };
     let mut tx = control.db.begin(tenant).await?;
     store::insert(&mut tx, tenant, &new).await?;
+    let details = json!({ "provider": integration.provider, "fields_set": secrets.fields_set });
+    audit_log::note(&mut tx, &caller, "credential.created", id, details).await?;
     tx.commit().await?;
     let created = CreatedCredential {
         credential_id: id,
@@ -131,6 +135,9 @@ async fn change(
     let mut tx = control.db.begin(tenant).await?;
     if patch.credential_name.is_some() || secrets.is_some() {
         store::update(&mut tx, tenant, id, patch.credential_name.as_deref(), secrets.as_ref()).await?;
+        let fields_set = secrets.as_ref().map(|secrets| &secrets.fields_set);
+        let details = json!({ "renamed": patch.credential_name.is_some(), "fields_set": fields_set });
+        audit_log::note(&mut tx, &caller, "credential.changed", id, details).await?;
     }
     let after = store::get(&mut tx, tenant, id).await?.ok_or_else(missing)?;
     tx.commit().await?;
@@ -152,6 +159,9 @@ async fn remove(caller: Allowed<Admin>, State(control): State<Control>, id: Path
     let id = id.or(ErrorCode::CredentialNotFound)?;
     let mut tx = control.db.begin(caller.tenant).await?;
     let removal = store::remove(&mut tx, caller.tenant, id).await?;
+    if removal == Removal::Removed {
+        audit_log::note(&mut tx, &caller, "credential.removed", id, json!({})).await?;
+    }
     tx.commit().await?;
     let in_use = "An installed integration or a phone number uses the credential";
     removal.answer("Credential removed", in_use, ErrorCode::CredentialNotFound)

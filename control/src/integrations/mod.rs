@@ -13,11 +13,12 @@ use uuid::Uuid;
 use self::model::{InstallRequest, InstallationList, Installed, InstalledStatus, IntegrationList};
 pub use self::model::{Installation, Integration};
 use crate::{
-    Control,
+    Control, audit_log,
     auth::{Admin, Allowed, Viewer},
     credentials,
     error::{ApiError, ErrorBody, ErrorCode},
     http::{Body, Empty, Envelope, Page, PageQuery, Pagination, Params, PathId, ReadRefusals, Reply, WriteRefusals},
+    removal::Removal,
     vendors::{Provider, VendorError},
 };
 
@@ -111,6 +112,8 @@ async fn install(
     if !store::install(&mut tx, tenant, &new).await? {
         return Err(already());
     }
+    let details = json!({ "provider": integration.provider, "credential_id": credential.id });
+    audit_log::note(&mut tx, &caller, "installation.created", id, details).await?;
     tx.commit().await?;
     let installed = Installed {
         installation_id: id,
@@ -163,6 +166,9 @@ async fn uninstall(
     let id = id.or(ErrorCode::InstallationNotFound)?;
     let mut tx = control.db.begin(caller.tenant).await?;
     let removal = store::uninstall(&mut tx, caller.tenant, id).await?;
+    if removal == Removal::Removed {
+        audit_log::note(&mut tx, &caller, "installation.removed", id, json!({})).await?;
+    }
     tx.commit().await?;
     removal.answer("Integration uninstalled", "A voice agent lists the integration", ErrorCode::InstallationNotFound)
 }

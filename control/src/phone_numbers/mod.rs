@@ -6,6 +6,7 @@ pub mod store;
 mod tests;
 
 use axum::extract::State;
+use serde_json::json;
 use trunkline_base::E164;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 pub use self::model::{Carrier, PhoneNumber};
 use self::model::{NewPhoneNumber, PhoneNumberList, PhoneNumberPatch};
 use crate::{
-    Control, agents,
+    Control, agents, audit_log,
     auth::{Admin, Allowed, Viewer},
     credentials,
     db::{DbError, Tx},
@@ -62,6 +63,8 @@ async fn create(
     };
     store::insert(&mut tx, tenant, &new).await.map_err(taken)?;
     let number = store::get(&mut tx, tenant, new.id).await?.ok_or_else(missing)?;
+    let details = json!({ "provider": body.provider, "credential_id": body.credential_id, "agent_id": body.agent_id });
+    audit_log::note(&mut tx, &caller, "phone_number.created", new.id, details).await?;
     tx.commit().await?;
     Ok(Reply::created("Phone number added", number.at(&control)))
 }
@@ -126,6 +129,10 @@ async fn change(
         store::set_agent(&mut tx, tenant, id, agent).await?;
     }
     let after = store::get(&mut tx, tenant, id).await?.ok_or_else(missing)?;
+    if confirmed.is_some() || patch.agent_id.is_some() {
+        let details = json!({ "credential_id": after.credential_id, "agent_id": after.agent_id });
+        audit_log::note(&mut tx, &caller, "phone_number.changed", id, details).await?;
+    }
     tx.commit().await?;
     Ok(Reply::ok("Phone number changed", after.at(&control)))
 }
@@ -141,6 +148,7 @@ async fn remove(caller: Allowed<Admin>, State(control): State<Control>, id: Path
     if !store::remove(&mut tx, caller.tenant, id).await? {
         return Err(missing());
     }
+    audit_log::note(&mut tx, &caller, "phone_number.removed", id, json!({})).await?;
     tx.commit().await?;
     Ok(Reply::ok("Phone number removed", Empty))
 }

@@ -16,13 +16,14 @@ use uuid::Uuid;
 use super::{ScratchDb, ScriptedVendors};
 use crate::{
     Control,
-    auth::{Auth, Role, TokenKeys, development_token},
+    auth::{ApiKeys, Auth, Role, TokenKeys, development_token},
     http::finish,
     tenant::TenantId,
     vault::Vault,
 };
 
 const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
+const KEY_SECRET: &str = "another secret of more than thirty-two bytes";
 
 /// An API with nobody in it yet.
 #[derive(Debug)]
@@ -79,7 +80,11 @@ impl Api {
         let vendors = Arc::new(ScriptedVendors::default());
         let control = Control {
             db: scratch.db.clone(),
-            auth: Arc::new(Auth { keys: TokenKeys::shared(&Secret::new(SECRET)), auto_provision: false }),
+            auth: Arc::new(Auth {
+                keys: TokenKeys::shared(&Secret::new(SECRET)),
+                api_keys: ApiKeys::new(&Secret::new(KEY_SECRET)),
+                auto_provision: false,
+            }),
             vault: Arc::new(Vault::new(&Vault::generate_key()).expect("a new key is a key")),
             vendors: vendors.clone(),
             public_url: "https://voice.example.com".into(),
@@ -162,6 +167,11 @@ impl Api {
     /// Removes something.
     pub async fn delete(&self, user: &User, path: &str) -> Answer {
         self.send(user, Method::DELETE, path, Value::Null).await
+    }
+
+    /// A request's status alone: for an answer that does not end.
+    pub async fn status(&self, request: Request<Body>) -> StatusCode {
+        self.router.clone().oneshot(request).await.expect("a router answers").status()
     }
 
     /// Any request.

@@ -17,7 +17,6 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
-use trunkline_control::vault::Vault;
 use trunkline_sim::{
     twilio::{InboundCall, NoSuchNumber, phone::PhoneConfig},
     voice::VoiceError,
@@ -41,7 +40,7 @@ use super::{
 };
 use crate::{
     config::{Settings, Vendors},
-    secrets::{self, Secrets},
+    secrets::Secrets,
     storage::{Storage, StorageError},
     telemetry,
 };
@@ -163,9 +162,10 @@ pub async fn run(
         },
     };
     let mut settings = Settings::local(output.folder.clone(), keys.without_keys());
-    let secrets = Secrets { jwt_secret: secrets::random(), encryption_key: Vault::generate_key() };
+    let secrets = Secrets::generate();
     settings.security.supabase_jwt_secret = secrets.jwt_secret.clone();
     settings.security.encryption_key = secrets.encryption_key;
+    settings.security.api_key_secret = secrets.api_key_secret;
     let (watch, mut seen) = Watch::new();
     let storage = Storage::throw_away(&format!("demo-{}", std::process::id())).await?;
     let server = Server::start(settings, storage, Some(Arc::new(watch))).await?;
