@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use trunkline_base::{CallId, Clock, Secret, SystemClock};
 use trunkline_control::{
     agents::config::{self as stored, AgentConfig, ToolKind, TurnState},
+    tenants::TenantSettings,
     vault::{Fields, VaultError},
     vendors::Provider,
 };
@@ -48,6 +49,7 @@ impl FromIterator<(Provider, Fields)> for CallKeys {
 pub struct Composed {
     shared: Arc<Shared>,
     agent: Arc<AgentConfig>,
+    tenant: TenantSettings,
     speech: Access,
     voice: Access,
     models: openai::OpenAiConfig,
@@ -91,7 +93,12 @@ impl Composer {
     }
 
     /// Checks that the agent asks for nothing that is not there, and that there are keys for what it asks for.
-    pub fn compose(&self, agent: AgentConfig, keys: &CallKeys) -> Result<Composed, ComposeError> {
+    pub fn compose(
+        &self,
+        agent: AgentConfig,
+        keys: &CallKeys,
+        tenant: TenantSettings,
+    ) -> Result<Composed, ComposeError> {
         check(&agent)?;
         let vendors = &self.0.settings.vendors;
         let access = |provider, base_url: &str, platform: &Secret| access(keys, provider, base_url, platform);
@@ -115,7 +122,7 @@ impl Composer {
             })
             .collect();
         let models = openai::OpenAiConfig { models, limits: LlmLimits::default(), tag: String::new() };
-        let composed = Composed { shared: self.0.clone(), agent: Arc::new(agent), speech, voice, models };
+        let composed = Composed { shared: self.0.clone(), agent: Arc::new(agent), tenant, speech, voice, models };
         // What is wrong with the models shows now, not when the call begins.
         composed.llm(String::new())?;
         Ok(composed)
@@ -153,7 +160,7 @@ impl Composed {
             model: speech.model.clone(),
             language: speech.language.clone(),
             keyterms: speech.keyterms.clone(),
-            redact_numbers: false,
+            redact_numbers: self.tenant.redaction.numbers,
             format: AudioFormat::MULAW_8K,
             eager: self.agent.turn_config.eager,
             endpointing: Duration::from_millis(300),
@@ -203,7 +210,8 @@ impl Composed {
         context: &BTreeMap<String, String>,
         resumed: Option<(Resumed, u32)>,
     ) -> CallConfig {
-        let recorded = self.agent.call_config.recording.enabled.unwrap_or(self.shared.settings.record);
+        let recorded = self.agent.call_config.recording.enabled.or(self.tenant.recording_enabled);
+        let recorded = recorded.unwrap_or(self.shared.settings.record);
         let (resumed, part) = resumed.map_or((None, 0), |(resumed, part)| (Some(resumed), part));
         CallConfig {
             id,

@@ -13,6 +13,7 @@ use trunkline_control::{
     error::ApiError,
     lookup,
     tenant::TenantId,
+    tenants::{TenantSettings, store as tenants},
     vendors::Provider,
 };
 use trunkline_media::{
@@ -69,6 +70,7 @@ struct Taken {
 struct Ready {
     agent: Uuid,
     version: i32,
+    tenant: TenantSettings,
     composed: Result<Composed, ComposeError>,
 }
 
@@ -88,6 +90,7 @@ impl Calls {
         if ready.composed.as_ref().is_ok_and(|composed| !composed.agent().is_active) {
             return Ok(Answered::Rejected);
         }
+        let is_full = tenants::is_full(&mut tx, tenant, &ready.tenant).await?;
         let id = CallId::generate();
         let context = webhooks::context(&caller);
         let conversation = NewConversation {
@@ -112,6 +115,11 @@ impl Calls {
         let (token, hash) = token::mint(SystemClock.now());
         stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
         tx.commit().await?;
+        if is_full {
+            tracing::warn!(call = %id, "call refused: the tenant has as many as it allows itself");
+            self.give_up(tenant, id, "overloaded");
+            return Ok(Answered::Rejected);
+        }
         let composed = match ready.composed {
             Ok(composed) => composed,
             Err(error) => {
@@ -249,8 +257,10 @@ impl Calls {
             .into_iter()
             .map(|(provider, stored)| Ok((provider, self.control().vault.open(&stored.encrypted)?)))
             .collect();
-        let composed = keys.map_err(ComposeError::Vault).and_then(|keys| self.0.composer.compose(config, &keys));
-        Ok(Some(Ready { agent, version, composed }))
+        let settings = tenants::settings(tx, tenant).await?;
+        let compose = |keys| self.0.composer.compose(config, &keys, settings.clone());
+        let composed = keys.map_err(ComposeError::Vault).and_then(compose);
+        Ok(Some(Ready { agent, version, tenant: settings, composed }))
     }
 
     /// Keeps a token for the other nodes. It holds on this one in any case.

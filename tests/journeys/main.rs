@@ -16,6 +16,7 @@ mod raw;
 mod reconnects;
 mod refusals;
 mod sockets;
+mod tenant_settings;
 mod warmth;
 mod watch;
 mod webhooks;

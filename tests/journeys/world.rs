@@ -150,6 +150,7 @@ impl Scene {
         };
         let secret = Secret::new("a secret of more than thirty-two bytes, for tests");
         settings.security.supabase_jwt_secret = secret.clone();
+        settings.security.api_key_secret = secret.clone();
         settings.security.encryption_key = Vault::generate_key();
         let scratch = ScratchDb::new().await;
         let watch = Arc::new(Watch::default());
@@ -215,6 +216,11 @@ impl World {
     pub(crate) async fn another_node(&self) -> Server {
         let storage = Storage::of(self.scratch.db.clone());
         Server::start(self.settings.clone(), storage, None).await.unwrap()
+    }
+
+    /// Where recordings are kept.
+    pub(crate) fn recordings(&self) -> std::path::PathBuf {
+        self.settings.data.join("recordings")
     }
 
     /// Somebody calls.
