@@ -22,12 +22,15 @@ pub(crate) use self::migrate::migrations;
 pub use self::{
     error::DbError,
     migrate::{MigrateError, migrate},
-    tx::Tx,
+    tx::{Plans, Tx},
 };
 use crate::tenant::TenantId;
 
 /// The role that serves.
 const SERVICE: &str = "trunkline_service";
+
+/// A connection that has been idle for longer is tried before it is used.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// How the database is reached.
 #[derive(Debug, Clone)]
@@ -86,6 +89,16 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(config.acquire)
+            // A connection that was used a moment ago works; asking each time would be a round trip for every transaction.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for < TRUSTED {
+                        return Ok(true);
+                    }
+                    Ok(connection.ping().await.is_ok())
+                })
+            })
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     connection.execute(AssertSqlSafe(format!("set role {SERVICE}"))).await?;
@@ -105,6 +118,11 @@ impl Db {
     /// Begins a transaction that sees this tenant's rows and no others.
     pub async fn begin(&self, tenant: TenantId) -> Result<Tx, DbError> {
         Tx::begin(&self.pool, tenant).await
+    }
+
+    /// Begins one that only reads, by statements that are built for what is asked.
+    pub async fn begin_list(&self, tenant: TenantId, plans: Plans) -> Result<Tx, DbError> {
+        Tx::begin_list(&self.pool, tenant, plans).await
     }
 
     /// Whether the database answers, within this time.
