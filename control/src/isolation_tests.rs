@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use axum::http::Method;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use trunkline_base::CallId;
 use uuid::Uuid;
 
 use crate::{
     Control,
+    analytics::rollup,
     auth::Role,
+    conversations::{analysis, erase},
     credentials::store,
     db::{Db, DbError},
     tenants,
@@ -54,6 +57,21 @@ async fn victim(api: &Api) -> Victim {
     let key = key.data()["id"].as_str().unwrap().parse().unwrap();
     let member = api.user(user.tenant, Role::Member);
     api.get(&member, "/v1/tenant").await.data();
+    let of_the_conversation = [
+        "insert into conversation_events (tenant_id, conversation_id, seq, at_ms, kind, data) values ($1, $2, 0, 0, 'answered', '{}')",
+        "insert into turns (tenant_id, conversation_id, seq, speaker, started_ms, text, source) values ($1, $2, 0, 'customer', 0, 'secret', 'speech')",
+        "insert into conversations (tenant_id, id, agent_id, agent_version, channel, direction, status, start_time, end_time, outcome, search)
+         select tenant_id, gen_random_uuid(), agent_id, 1, 'phone', 'inbound', 'completed', now(), now(), 'secret', search_words(tenant_id, 'secret')
+         from conversations where tenant_id = $1 and id = $2",
+        "insert into call_daily select c.* from call_counts c where tenant_id = $1 and $2::uuid is not null",
+        "insert into call_totals select tenant_id, agent_id, direction, status, outcome, calls from call_daily where tenant_id = $1 and $2::uuid is not null",
+        "insert into usage_daily (tenant_id, day, provider, unit, quantity, wasted)
+         values ($1, (now() at time zone 'UTC')::date, 'secret', 'x', 1, case when $2::uuid is null then 1 else 0 end)",
+    ];
+    for insert in of_the_conversation {
+        let insert = sqlx::query(insert).bind(user.tenant.as_uuid()).bind(conversation);
+        insert.execute(owner.pool()).await.unwrap();
+    }
     let ids = BTreeMap::from([
         ("/v1/integrations/credentials/", credential),
         ("/v1/integrations/installed/", installation),
@@ -103,7 +121,7 @@ fn attacks(victim: &Victim) -> Vec<Attack> {
         }
     }
     // What the description had when this was written: it must not become empty unnoticed.
-    assert!(attacks.len() >= 14, "{} attacks", attacks.len());
+    assert!(attacks.len() >= 16, "{} attacks", attacks.len());
     attacks
 }
 
@@ -165,6 +183,10 @@ async fn check_fixture(api: &Api, victim: &Victim) {
         let answer = api.get(&victim.user, &attack.path).await;
         assert_eq!(answer.status, 200, "{}: {:#}", attack.path, answer.body);
     }
+    assert_eq!(api.get(&victim.user, "/v1/conversations").await.data()["pagination"]["total"], 2);
+    assert_eq!(api.get(&victim.user, "/v1/conversations?q=secret").await.data()["pagination"]["total"], 1);
+    assert_eq!(api.get(&victim.user, "/v1/analytics/dashboard").await.data()["top_outcomes"][0]["outcome"], "secret");
+    assert_eq!(api.get(&victim.user, "/v1/usage").await.data()["usage"][0]["provider"], "secret");
 }
 
 async fn nothing_is_found(api: &Api, victim: &Victim, attacker: &User) {
@@ -183,6 +205,9 @@ async fn nothing_is_found(api: &Api, victim: &Victim, attacker: &User) {
         "/v1/phone-numbers",
         "/v1/conversations",
         "/v1/api-keys",
+        "/v1/conversations?date_from=2020-01-01",
+        "/v1/conversations?date_from=2020-01-01T00:00:01Z",
+        "/v1/conversations?q=secret",
     ] {
         assert_eq!(api.get(attacker, path).await.data()["pagination"]["total"], 0, "{path}");
     }
@@ -192,6 +217,11 @@ async fn nothing_is_found(api: &Api, victim: &Victim, attacker: &User) {
         let names = |id: &Uuid| own.contains(&id.to_string());
         assert!(!victim.ids.values().chain([&victim.user.id]).any(names), "{path}: {own}");
     }
+    for path in ["/v1/analytics/dashboard", "/v1/analytics/timeseries", "/v1/analytics/latency", "/v1/usage"] {
+        let answer = api.get(attacker, path).await;
+        assert!(!answer.data().to_string().contains("secret"), "{path}: {}", answer.body);
+    }
+    assert_eq!(api.get(attacker, "/v1/analytics/dashboard").await.data()["total_calls"], 0);
     assert_eq!(rows_of(&api.scratch, &victim.user).await, before);
 }
 
@@ -321,6 +351,40 @@ async fn a_store_finds_and_changes_nothing_of_anothers() {
         assert_eq!(crate::api_keys::store::get(&mut tx, argument, key).await.unwrap(), None);
         crate::api_keys::store::used(&mut tx, argument, key).await.unwrap();
         tx.commit().await.unwrap();
+    }
+    assert_eq!(rows_of(&api.scratch, &victim.user).await, before);
+}
+
+/// What is made of calls that are over, and what is counted of them: with either guard alone.
+#[tokio::test]
+async fn nothing_of_anothers_is_analysed_erased_or_counted() {
+    let api = Api::new().await;
+    let victim = victim(&api).await;
+    let attacker = api.owner();
+    api.get(&attacker, "/v1/voice-agents").await.data();
+    let owner = api.scratch.superuser().await;
+    let id: Uuid = sqlx::query_scalar("select id from conversations where end_time is not null")
+        .fetch_one(owner.pool())
+        .await
+        .unwrap();
+    let mut tx = owner.begin(victim.user.tenant).await.unwrap();
+    let counted = crate::conversations::counted(&mut tx, victim.user.tenant, id).await.unwrap().unwrap();
+    drop(tx);
+    let before = rows_of(&api.scratch, &victim.user).await;
+    let guards: [(Db, _); 2] = [(api.scratch.db.clone(), victim.user.tenant), (owner, attacker.tenant)];
+    for (db, argument) in guards {
+        let mut tx = db.begin(attacker.tenant).await.unwrap();
+        let erased = erase::erase(&mut tx, argument, id, crate::http::now()).await.unwrap();
+        assert_eq!(erased, erase::Erasure::NotThere);
+        let written = analysis::write(&mut tx, argument, CallId::from(id), &analysis::Analysis::default()).await;
+        assert!(!written.unwrap());
+        assert_eq!(crate::conversations::counted(&mut tx, argument, id).await.unwrap(), None);
+        tx.commit().await.unwrap();
+        let mut tx = db.begin(attacker.tenant).await.unwrap();
+        let adjusted = rollup::adjust(&mut tx, argument, &[], std::slice::from_ref(&counted)).await;
+        // Counted for the attacker, or refused by the database.
+        assert_eq!(adjusted.is_ok(), argument == attacker.tenant, "{adjusted:?}");
+        let _ = tx.commit().await;
     }
     assert_eq!(rows_of(&api.scratch, &victim.user).await, before);
 }

@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod agents;
+pub mod analytics;
 pub mod api_keys;
 pub mod audit_log;
 pub mod auth;
@@ -26,6 +27,7 @@ pub mod tenant;
 pub mod tenants;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod usage;
 pub mod vault;
 pub mod vendors;
 
@@ -65,6 +67,8 @@ pub fn router() -> OpenApiRouter<Control> {
         .merge(members::router())
         .merge(api_keys::router())
         .merge(audit_log::router())
+        .merge(analytics::router())
+        .merge(usage::router())
         .merge(health::router())
 }
 

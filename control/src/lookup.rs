@@ -219,6 +219,12 @@ pub async fn credentials_to_rotate(db: &Db, n: i32, fingerprint: &str) -> Result
     claim_due(db, "key_rotation", n, Some(fingerprint)).await
 }
 
+/// Up to `n` conversations whose text their tenants' settings no longer keep at this time, the oldest of each tenant first.
+pub async fn retention_due(db: &Db, n: i32, now: DateTime<Utc>) -> Result<Vec<(TenantId, CallId)>, DbError> {
+    let due = claim_due(db, "retention", n, Some(&now.to_rfc3339())).await?;
+    Ok(due.into_iter().map(|(tenant, id)| (tenant, CallId::from(id))).collect())
+}
+
 async fn claim_due(db: &Db, kind: &str, n: i32, argument: Option<&str>) -> Result<Vec<(TenantId, Uuid)>, DbError> {
     let rows = sqlx::query!(
         r#"select tenant_id as "tenant_id!", id as "id!" from lookup.claim_due($1, $2, $3)"#,

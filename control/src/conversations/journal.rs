@@ -1,12 +1,16 @@
 //! Writing what happens in calls, many rows at once: a call's rows come several times a second, and those of all calls of a tenant
 //! are one transaction.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use trunkline_base::CallId;
 use uuid::Uuid;
 
+use super::store;
 use crate::{
+    analytics::rollup::{self, Counted},
     db::{DbError, Tx},
     tenant::TenantId,
 };
@@ -125,7 +129,8 @@ pub struct UsageRow {
 }
 
 /// Writes what is new of some calls of a tenant, which `node` keeps alive. What is there already is written over, so that a batch may
-/// be tried again. What another node has taken over is not closed by this one.
+/// be tried again. What another node has taken over is not closed by this one, and what was said in a call that has been erased is not
+/// written again, however late it comes.
 pub async fn write(
     tx: &mut Tx,
     tenant: TenantId,
@@ -133,10 +138,16 @@ pub async fn write(
     calls: &[(CallId, CallRows)],
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    write_turns(tx, tenant, calls).await?;
-    write_events(tx, tenant, calls).await?;
-    write_usage(tx, tenant, calls, now).await?;
-    for (id, rows) in calls {
+    let known = lock(tx, tenant, calls).await?;
+    // In one order, whoever writes: two writers that both want two calls' rows must not wait for each other.
+    let mut calls: Vec<&(CallId, CallRows)> = calls.iter().collect();
+    calls.sort_by_key(|(id, _)| id.as_uuid());
+    let kept: Vec<_> =
+        calls.iter().copied().filter(|(id, _)| known.get(&id.as_uuid()) != Some(&Known::Erased)).collect();
+    write_turns(tx, tenant, &kept).await?;
+    write_events(tx, tenant, &kept).await?;
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for (id, rows) in kept {
         if rows.answered_at.is_some() || rows.reattached > 0 {
             sqlx::query!(
                 "update conversations
@@ -151,13 +162,21 @@ pub async fn write(
             .await?;
         }
         if let Some(ended) = &rows.ended {
-            close(tx, tenant, *id, ended, Some(node)).await?;
+            after.extend(end(tx, tenant, *id, ended, Some(node)).await?);
+        }
+        // What was closed as abandoned is told the rest by its node, which was only cut off.
+        if known.get(&id.as_uuid()) == Some(&Known::Over) && !rows.turns.is_empty() {
+            let (was, is) = complete(tx, tenant, *id).await?;
+            before.extend(was);
+            after.extend(is);
         }
     }
-    Ok(())
+    rollup::adjust(tx, tenant, &before, &after).await?;
+    write_usage(tx, tenant, &calls, now).await
 }
 
-/// Closes a conversation, if it is this node's (`None`: whoever's it is); says whether it was still open. A terminal state sticks.
+/// Closes a conversation, if it is this node's (`None`: whoever's it is); says whether it was still open. A terminal state sticks. It
+/// counts the call, so it comes last in its transaction.
 pub async fn close(
     tx: &mut Tx,
     tenant: TenantId,
@@ -165,15 +184,55 @@ pub async fn close(
     ended: &Ended,
     node: Option<&str>,
 ) -> Result<bool, DbError> {
-    let closed = sqlx::query!(
-        "update conversations
-         set status = $3, end_reason = $4, end_time = $5,
-             duration_seconds = case when answered_at is null then 0
-                 else greatest(0, round(extract(epoch from ($5 - answered_at))))::int end,
-             search = (select to_tsvector('pg_catalog.simple', coalesce(string_agg(t.text, ' ' order by t.started_ms), ''))
-                       from turns t where t.tenant_id = $1 and t.conversation_id = $2),
-             version = version + 1
-         where tenant_id = $1 and id = $2 and end_time is null and ($6::text is null or node = $6)",
+    let counted = end(tx, tenant, id, ended, node).await?;
+    rollup::adjust(tx, tenant, &[], counted.as_slice()).await?;
+    Ok(counted.is_some())
+}
+
+/// What is known of a call that no longer goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    Over,
+    Erased,
+}
+
+/// Keeps these calls from being erased by anybody else, and tells which of them do not go on.
+async fn lock(tx: &mut Tx, tenant: TenantId, calls: &[(CallId, CallRows)]) -> Result<BTreeMap<Uuid, Known>, DbError> {
+    let rows = sqlx::query!(
+        r#"select id, end_time is not null as "over!", erased_at is not null as "erased!" from conversations
+           where tenant_id = $1 and id = any ($2) order by id for key share"#,
+        tenant.as_uuid(),
+        &calls.iter().map(|(id, _)| id.as_uuid()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let over = rows.into_iter().filter(|row| row.over);
+    Ok(over.map(|row| (row.id, if row.erased { Known::Erased } else { Known::Over })).collect())
+}
+
+/// Closes a conversation; gives back what is to be counted of it if it was still open.
+async fn end(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CallId,
+    ended: &Ended,
+    node: Option<&str>,
+) -> Result<Option<Counted>, DbError> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"update conversations
+           set status = $3, end_reason = $4, end_time = $5,
+               duration_seconds = case when answered_at is null then 0
+                   else greatest(0, round(extract(epoch from ($5 - answered_at))))::int end,
+               (search, response_ms) = (
+                   select search_words($1, string_agg(t.text, ' ' order by t.started_ms)),
+                          coalesce(array_agg(response_ms(t.latency) order by t.seq) filter (where response_ms(t.latency) is not null), '{}')
+                   from turns t where t.tenant_id = $1 and t.conversation_id = $2),
+               version = version + 1
+           where tenant_id = $1 and id = $2 and end_time is null and ($6::text is null or node = $6)
+           returning (start_time at time zone 'UTC')::date as "day!", agent_id as agent, direction, status,
+                     coalesce(outcome, '') as "outcome!", coalesce(duration_seconds, 0)::bigint as "seconds!",
+                     satisfaction_score::float8 as score, response_ms"#,
         tenant.as_uuid(),
         id.as_uuid(),
         ended.status,
@@ -181,10 +240,10 @@ pub async fn close(
         ended.at,
         node,
     )
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    if closed.rows_affected() == 0 {
-        return Ok(false);
+    if counted.is_none() {
+        return Ok(None);
     }
     sqlx::query!(
         "delete from slots where tenant_id = $1 and kind = 'call' and holder = $2",
@@ -200,10 +259,29 @@ pub async fn close(
     )
     .execute(tx.connection())
     .await?;
-    Ok(true)
+    Ok(counted)
 }
 
-async fn write_turns(tx: &mut Tx, tenant: TenantId, calls: &[(CallId, CallRows)]) -> Result<(), DbError> {
+/// Makes of a conversation that is over what its turns, which came later, have to say; gives back what was counted of it, and what is.
+async fn complete(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<(Option<Counted>, Option<Counted>), DbError> {
+    let before = store::counted(tx, tenant, id.as_uuid()).await?;
+    sqlx::query!(
+        "update conversations
+         set (search, response_ms) = (
+                 select search_words($1, string_agg(t.text, ' ' order by t.started_ms)),
+                        coalesce(array_agg(response_ms(t.latency) order by t.seq) filter (where response_ms(t.latency) is not null), '{}')
+                 from turns t where t.tenant_id = $1 and t.conversation_id = $2),
+             version = version + 1
+         where tenant_id = $1 and id = $2 and end_time is not null and erased_at is null",
+        tenant.as_uuid(),
+        id.as_uuid(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok((before, store::counted(tx, tenant, id.as_uuid()).await?))
+}
+
+async fn write_turns(tx: &mut Tx, tenant: TenantId, calls: &[&(CallId, CallRows)]) -> Result<(), DbError> {
     let turns: Vec<(Uuid, &TurnRow)> = flatten(calls, |rows| &rows.turns);
     if turns.is_empty() {
         return Ok(());
@@ -234,7 +312,7 @@ async fn write_turns(tx: &mut Tx, tenant: TenantId, calls: &[(CallId, CallRows)]
     Ok(())
 }
 
-async fn write_events(tx: &mut Tx, tenant: TenantId, calls: &[(CallId, CallRows)]) -> Result<(), DbError> {
+async fn write_events(tx: &mut Tx, tenant: TenantId, calls: &[&(CallId, CallRows)]) -> Result<(), DbError> {
     let events: Vec<(Uuid, &EventRow)> = flatten(calls, |rows| &rows.events);
     if events.is_empty() {
         return Ok(());
@@ -258,19 +336,30 @@ async fn write_events(tx: &mut Tx, tenant: TenantId, calls: &[(CallId, CallRows)
 async fn write_usage(
     tx: &mut Tx,
     tenant: TenantId,
-    calls: &[(CallId, CallRows)],
+    calls: &[&(CallId, CallRows)],
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
     let usage: Vec<(Uuid, &UsageRow)> = flatten(calls, |rows| &rows.usage);
     if usage.is_empty() {
         return Ok(());
     }
+    // An entry that was there already is not counted again; the day's rows are taken in the order of their keys.
     sqlx::query!(
-        "insert into usage_entries (tenant_id, id, conversation_id, provider, kind, quantity, unit, wasted, at, turn_seq)
-         select $1, u.id, u.conversation, u.provider, u.unit, u.quantity, u.unit, u.wasted, $7, u.turn
-         from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $8::bool[], $9::int[])
-             as u (id, conversation, provider, unit, quantity, wasted, turn)
-         on conflict do nothing",
+        "with new as (
+             insert into usage_entries (tenant_id, id, conversation_id, provider, kind, quantity, unit, wasted, at, turn_seq)
+             select $1, u.id, u.conversation, u.provider, u.unit, u.quantity, u.unit, u.wasted, $7, u.turn
+             from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $8::bool[], $9::int[])
+                 as u (id, conversation, provider, unit, quantity, wasted, turn)
+             on conflict do nothing
+             returning provider, unit, quantity, wasted, cost_micros, currency
+         )
+         insert into usage_daily (tenant_id, day, provider, unit, currency, quantity, wasted, cost_micros)
+         select $1, ($7::timestamptz at time zone 'UTC')::date, provider, unit, coalesce(currency, ''), sum(quantity),
+                coalesce(sum(quantity) filter (where wasted), 0), sum(cost_micros)
+         from new group by provider, unit, coalesce(currency, '') order by provider, unit, coalesce(currency, '')
+         on conflict (tenant_id, day, provider, unit, currency) do update
+         set quantity = usage_daily.quantity + excluded.quantity, wasted = usage_daily.wasted + excluded.wasted,
+             cost_micros = usage_daily.cost_micros + excluded.cost_micros",
         tenant.as_uuid(),
         &usage.iter().map(|(_, usage)| usage.id).collect::<Vec<_>>(),
         &usage.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
@@ -286,7 +375,7 @@ async fn write_usage(
     Ok(())
 }
 
-fn flatten<'a, T>(calls: &'a [(CallId, CallRows)], rows: impl Fn(&'a CallRows) -> &'a Vec<T>) -> Vec<(Uuid, &'a T)> {
+fn flatten<'a, T>(calls: &[&'a (CallId, CallRows)], rows: impl Fn(&'a CallRows) -> &'a Vec<T>) -> Vec<(Uuid, &'a T)> {
     calls.iter().flat_map(|(id, call)| rows(call).iter().map(|row| (id.as_uuid(), row))).collect()
 }
 

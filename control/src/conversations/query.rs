@@ -1,6 +1,8 @@
 //! Which conversations a list shows.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -9,6 +11,8 @@ use crate::{check::Checker, error::ApiError};
 
 /// Longest text that is searched for, in characters.
 const MAX_QUERY: usize = 200;
+/// Postgres' times begin later than ours.
+const YEARS: RangeInclusive<i32> = 0..=9999;
 
 /// The filters as they are written. An empty one counts as absent.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -64,8 +68,10 @@ impl TryFrom<ListQuery> for Filter {
         check.require("direction", known, "must be inbound or outbound");
         let outcome = given(query.outcome);
         check.optional_text("outcome", outcome.as_deref(), 1..=100);
+        no_zero(&mut check, "outcome", outcome.as_deref());
         let text = given(query.q);
         check.optional_text("q", text.as_deref(), 1..=MAX_QUERY);
+        no_zero(&mut check, "q", text.as_deref());
         let from = given(query.date_from).map(|date| moment(&date));
         let until = given(query.date_to).map(|date| moment(&date));
         let wrong = "must be a date such as 2026-01-31 or an RFC 3339 instant";
@@ -84,15 +90,48 @@ impl TryFrom<ListQuery> for Filter {
     }
 }
 
+impl Filter {
+    /// Whether each end that is given is where a UTC day ends.
+    pub(super) fn is_whole_days(&self) -> bool {
+        [self.from, self.until].into_iter().flatten().all(|end| end.time() == NaiveTime::MIN)
+    }
+}
+
+/// What of a conversation's timeline is shown.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventQuery {
+    /// Only events of this kind.
+    #[param(max_length = 100)]
+    kind: Option<String>,
+}
+
+impl EventQuery {
+    /// The kind, if there is one. An empty one counts as absent.
+    pub(super) fn kind(self) -> Result<Option<String>, ApiError> {
+        let kind = self.kind.filter(|kind| !kind.is_empty());
+        let mut check = Checker::default();
+        check.optional_text("kind", kind.as_deref(), 1..=100);
+        no_zero(&mut check, "kind", kind.as_deref());
+        check.finish().map_err(|errors| ApiError::validation(&errors))?;
+        Ok(kind)
+    }
+}
+
+/// Postgres' text holds every character but this one.
+fn no_zero(check: &mut Checker, key: &str, text: Option<&str>) {
+    check.require(key, !text.is_some_and(|text| text.contains('\0')), "must not contain the character 0");
+}
+
 /// The first instant of what is named, and the first one behind it.
 pub(crate) fn moment(text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     if let Ok(date) = text.parse::<NaiveDate>() {
         let day = date.and_hms_opt(0, 0, 0)?.and_utc();
-        return Some((day, day.checked_add_signed(TimeDelta::days(1))?));
+        return YEARS.contains(&day.year()).then_some((day, day.checked_add_signed(TimeDelta::days(1))?));
     }
     // A "+" that was not percent-encoded arrives as a space.
     let instant = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).ok()?.with_timezone(&Utc);
-    Some((instant, instant.checked_add_signed(TimeDelta::microseconds(1))?))
+    YEARS.contains(&instant.year()).then_some((instant, instant.checked_add_signed(TimeDelta::microseconds(1))?))
 }
 
 #[cfg(test)]
@@ -107,6 +146,7 @@ mod tests {
         assert_eq!(moment("2026-01-31T10:00:00 02:00").unwrap().0, at("2026-01-31T08:00:00Z"));
         assert_eq!(moment("yesterday"), None);
         assert_eq!(moment("2026-02-30"), None);
+        assert_eq!(moment("-9999-01-01"), None);
     }
 
     #[test]

@@ -1,90 +1,17 @@
 //! Reading conversations.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use trunkline_base::Personal;
 use uuid::Uuid;
 
-use super::{
-    query::Filter,
-    views::{ConversationSummary, Turn},
-};
+use super::views::{ConversationSummary, Event, Turn};
 use crate::{
+    analytics::rollup::Counted,
     db::{DbError, Tx},
     http::Page,
     tenant::TenantId,
 };
-
-/// Up to how many matches are counted.
-const COUNTED: i64 = 10_000;
-
-/// How many conversations match, and whether there are more than were counted.
-pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<(i64, bool), DbError> {
-    let found = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from (
-               select 1 as one from conversations
-               where tenant_id = $1
-                 and ($2::uuid is null or agent_id = $2)
-                 and ($3::text is null or status = $3)
-                 and ($4::text is null or direction = $4)
-                 and ($5::text is null or outcome = $5)
-                 and ($6::timestamptz is null or start_time >= $6)
-                 and ($7::timestamptz is null or start_time < $7)
-                 and ($8::text is null or id in (select s.id from lookup.search($8) s where s.tenant_id = $1))
-               limit $9
-           ) matches"#,
-        tenant.as_uuid(),
-        filter.agent,
-        filter.status,
-        filter.direction,
-        filter.outcome,
-        filter.from,
-        filter.until,
-        filter.text,
-        COUNTED + 1,
-    )
-    .fetch_one(tx.connection())
-    .await?;
-    Ok((found.min(COUNTED), found > COUNTED))
-}
-
-/// A page of the conversations that match, newest first.
-pub(super) async fn list(
-    tx: &mut Tx,
-    tenant: TenantId,
-    filter: &Filter,
-    page: Page,
-) -> Result<Vec<ConversationSummary>, DbError> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select id, agent_id, agent_version, customer_phone, our_number, status, direction, channel, end_reason, start_time,
-                  end_time, duration_seconds, sentiment, outcome, tags, summary, satisfaction_score, metadata, context,
-                  answered_at
-           from conversations
-           where tenant_id = $1
-             and ($2::uuid is null or agent_id = $2)
-             and ($3::text is null or status = $3)
-             and ($4::text is null or direction = $4)
-             and ($5::text is null or outcome = $5)
-             and ($6::timestamptz is null or start_time >= $6)
-             and ($7::timestamptz is null or start_time < $7)
-             and ($8::text is null or id in (select s.id from lookup.search($8) s where s.tenant_id = $1))
-           order by start_time desc, id desc
-           limit $9 offset $10"#,
-        tenant.as_uuid(),
-        filter.agent,
-        filter.status,
-        filter.direction,
-        filter.outcome,
-        filter.from,
-        filter.until,
-        filter.text,
-        page.limit,
-        page.offset(),
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    Ok(rows.into_iter().map(Row::into_summary).collect())
-}
 
 /// One conversation.
 pub(super) async fn read(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<Option<ConversationSummary>, DbError> {
@@ -92,7 +19,7 @@ pub(super) async fn read(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<Opti
         Row,
         "select id, agent_id, agent_version, customer_phone, our_number, status, direction, channel, end_reason, start_time,
                 end_time, duration_seconds, sentiment, outcome, tags, summary, satisfaction_score, metadata, context,
-                answered_at
+                answered_at, erased_at
          from conversations where tenant_id = $1 and id = $2",
         tenant.as_uuid(),
         id,
@@ -116,7 +43,67 @@ pub(super) async fn transcript(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Resul
     .await?)
 }
 
-struct Row {
+/// A page of what happened in a conversation, in order, and how many events there are: all, or those of a kind.
+pub(super) async fn events(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: Uuid,
+    kind: Option<&str>,
+    page: Page,
+) -> Result<(Vec<Event>, i64), DbError> {
+    let total = sqlx::query_scalar!(
+        r#"select count(*) as "n!" from conversation_events
+           where tenant_id = $1 and conversation_id = $2 and ($3::text is null or kind = $3)"#,
+        tenant.as_uuid(),
+        id,
+        kind,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let rows = sqlx::query!(
+        "select seq, at_ms, kind, data from conversation_events
+         where tenant_id = $1 and conversation_id = $2 and ($3::text is null or kind = $3)
+         order by seq limit $4 offset $5",
+        tenant.as_uuid(),
+        id,
+        kind,
+        page.limit,
+        page.offset(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let event = |seq, at_ms, kind, data| Event { seq, at_ms, kind, data: object(data) };
+    Ok((rows.into_iter().map(|row| event(row.seq, row.at_ms, row.kind, row.data)).collect(), total))
+}
+
+/// Whether there is such a conversation.
+pub(super) async fn exists(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<bool, DbError> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select from conversations where tenant_id = $1 and id = $2) as "there!""#,
+        tenant.as_uuid(),
+        id
+    );
+    Ok(found.fetch_one(tx.connection()).await?)
+}
+
+/// What is counted of a conversation, which is kept from changing until the transaction ends; `None` if it is not over.
+pub(crate) async fn counted(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<Option<Counted>, DbError> {
+    Ok(sqlx::query_as!(
+        Counted,
+        r#"select (start_time at time zone 'UTC')::date as "day!", agent_id as agent, direction, status,
+                  coalesce(outcome, '') as "outcome!", coalesce(duration_seconds, 0)::bigint as "seconds!",
+                  satisfaction_score::float8 as score, response_ms
+           from conversations where tenant_id = $1 and id = $2 and end_time is not null for no key update"#,
+        tenant.as_uuid(),
+        id,
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// A row of `conversations`, as far as it is shown.
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
     id: Uuid,
     agent_id: Uuid,
     agent_version: i32,
@@ -126,8 +113,8 @@ struct Row {
     direction: String,
     channel: String,
     end_reason: Option<String>,
-    start_time: chrono::DateTime<chrono::Utc>,
-    end_time: Option<chrono::DateTime<chrono::Utc>>,
+    start_time: DateTime<Utc>,
+    end_time: Option<DateTime<Utc>>,
     duration_seconds: Option<i32>,
     sentiment: Option<String>,
     outcome: Option<String>,
@@ -136,11 +123,12 @@ struct Row {
     satisfaction_score: Option<f32>,
     metadata: Value,
     context: Value,
-    answered_at: Option<chrono::DateTime<chrono::Utc>>,
+    answered_at: Option<DateTime<Utc>>,
+    erased_at: Option<DateTime<Utc>>,
 }
 
 impl Row {
-    fn into_summary(self) -> ConversationSummary {
+    pub(super) fn into_summary(self) -> ConversationSummary {
         ConversationSummary {
             id: self.id,
             agent_id: self.agent_id,
@@ -162,6 +150,7 @@ impl Row {
             metadata: object(self.metadata),
             context: object(self.context),
             answered_at: self.answered_at,
+            erased_at: self.erased_at,
         }
     }
 }

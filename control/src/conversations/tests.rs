@@ -8,10 +8,13 @@ use trunkline_base::{CallId, Personal};
 use uuid::Uuid;
 
 use super::{
+    analysis::{self, Analysis},
     calls::{self, NewConversation},
     journal::{self, CallRows, Ended, EventRow, TurnRow, UsageRow},
+    retention,
 };
 use crate::{
+    auth::Role,
     db::{Db, DbError, Tx},
     lookup,
     tenant::TenantId,
@@ -138,7 +141,7 @@ async fn a_conversation_is_shown_as_the_frontend_wants_it() {
             "our_number": "+15005550006", "status": "completed", "direction": "inbound", "channel": "phone",
             "end_reason": "caller_hangup", "start_time": "2026-03-01T10:00:00Z", "end_time": "2026-03-01T10:05:32Z",
             "duration_seconds": 330, "sentiment": null, "outcome": null, "tags": [], "summary": null,
-            "satisfaction_score": null, "metadata": {}, "context": { "from_number": "+14155550100" }, "recording_url": null,
+            "satisfaction_score": null, "erased_at": null, "metadata": {}, "context": { "from_number": "+14155550100" }, "recording_url": null,
             "transcript": [
                 { "speaker": "agent", "text": "Hello,", "timestamp": "2026-03-01T10:00:02.100Z", "interrupted": true,
                   "generated_text": "Hello, how are you?", "started_ms": 100, "ended_ms": 1000 },
@@ -186,9 +189,20 @@ async fn a_list_is_filtered_counted_and_cut_into_pages() {
     assert_eq!(list("q=parcel+3").await, expect("04", 1));
     assert_eq!(list("q=nothing").await, expect("", 0));
     assert_eq!(list("an_unknown=parameter&status=").await.1, 5);
-    for wrong in
-        ["limit=0", "limit=101", "page=0", "page=201&limit=51", "page=x", "status=done", "date_from=x", "agent_id=x"]
-    {
+    for wrong in [
+        "limit=0",
+        "limit=101",
+        "page=0",
+        "page=201&limit=51",
+        "page=x",
+        "status=done",
+        "date_from=x",
+        "agent_id=x",
+        "q=%00",
+        "outcome=%00",
+        "date_from=-9999-01-01",
+        "date_to=%2B99999-01-01",
+    ] {
         let answer = world.api.get(&world.user, &format!("/v1/conversations?{wrong}")).await;
         assert_eq!(answer.error(), (422, "VALIDATION_ERROR"), "{wrong}");
     }
@@ -300,6 +314,205 @@ async fn a_token_replaces_the_one_before_and_a_legs_status_goes_one_way() {
     let mut tx = world.tx().await;
     let again = calls::create(&mut tx, world.user.tenant, &world.call("CA1"), start()).await;
     assert!(matches!(again, Err(DbError::Unique(_))), "{again:?}");
+}
+
+async fn total(world: &World, query: &str) -> (i64, bool, usize) {
+    let answer = world.api.get(&world.user, &format!("/v1/conversations?{query}")).await;
+    let (data, pagination) = (answer.data(), &answer.data()["pagination"]);
+    let more = pagination["total_is_lower_bound"] == true;
+    (pagination["total"].as_i64().unwrap(), more, data["conversations"].as_array().unwrap().len())
+}
+
+#[tokio::test]
+async fn a_total_is_exact_unless_nobody_has_counted() {
+    let world = World::new().await;
+    let owner = world.api.scratch.superuser().await;
+    let insert = "insert into conversations (tenant_id, id, agent_id, agent_version, channel, direction, status, start_time, end_time, outcome,
+                             search)
+        select $1, gen_random_uuid(), $2, 1, 'phone', case when n % 10 = 0 then 'outbound' else 'inbound' end,
+               case when n % 5 = 0 then 'failed' else 'completed' end, '2026-03-01Z'::timestamptz + n * interval '1 minute',
+               '2026-03-30Z', case when n % 1000 = 0 then 'rare' end,
+               search_words($1, 'Every parcel has number' || n || case when n < 9000 then ' and a label' else '' end)
+        from generate_series(0, 10099) n";
+    sqlx::query(insert).bind(world.user.tenant.as_uuid()).bind(world.agent).execute(owner.pool()).await.unwrap();
+    for fill in [
+        "insert into call_daily select * from call_counts",
+        "insert into call_totals select tenant_id, agent_id, direction, status, outcome, sum(calls) from call_daily group by 1, 2, 3, 4, 5",
+    ] {
+        sqlx::query(fill).execute(owner.pool()).await.unwrap();
+    }
+    let live = world.ring("2026-03-05T00:00:00Z".parse().unwrap(), "CA1").await;
+    // 1440 calls began on each day but the last.
+    let agent = format!("agent_id={}&limit=1", world.agent);
+    for (query, expected) in [
+        ("limit=1", (10_101, false, 1)),
+        (agent.as_str(), (10_101, false, 1)),
+        ("status=ringing", (1, false, 1)),
+        ("status=failed&limit=3", (2020, false, 3)),
+        ("status=failed&direction=inbound&limit=3", (1010, false, 3)),
+        ("outcome=rare", (11, false, 11)),
+        ("outcome=rare&page=2&limit=10", (11, false, 1)),
+        ("outcome=rare&status=completed", (0, false, 0)),
+        ("date_from=2026-03-02&limit=1", (10_101 - 1440, false, 1)),
+        ("date_from=2026-03-02&date_to=2026-03-02&limit=1", (1440, false, 1)),
+        ("date_to=2026-03-04&limit=1", (4 * 1440, false, 1)),
+        ("date_from=2026-03-05&date_to=2026-03-05&status=ringing", (1, false, 1)),
+        ("date_from=2026-03-01T00:00:00Z&limit=1", (10_101, false, 1)),
+        ("date_from=2026-03-01T00:00:01Z&limit=1", (10_000, true, 1)),
+        ("date_from=2026-03-01T23:59:01Z&limit=1", (10_101 - 1440, false, 1)),
+        ("limit=100&page=101", (10_101, false, 100)),
+        ("q=parcel&limit=2", (10_000, true, 2)),
+        ("q=label&limit=2", (9000, false, 2)),
+        ("q=label&page=90&limit=100", (9000, false, 100)),
+        ("q=label&page=91&limit=100", (9000, false, 0)),
+        ("q=label&status=failed&limit=2", (1800, false, 2)),
+        ("q=number77", (1, false, 1)),
+        ("q=number77+-label", (0, false, 0)),
+        ("q=%22has+number77%22&date_from=2026-03-01", (1, false, 1)),
+        ("q=number77&date_from=2026-03-02", (0, false, 0)),
+        ("q=...", (0, false, 0)),
+    ] {
+        assert_eq!(total(&world, query).await, expected, "{query}");
+    }
+    let newest = world.api.get(&world.user, "/v1/conversations?q=parcel&limit=1&page=10000").await;
+    assert_eq!(newest.data()["conversations"][0]["start_time"], "2026-03-01T01:40:00Z");
+    let deep = world.api.get(&world.user, "/v1/conversations?limit=50&page=202").await;
+    assert_eq!(deep.error(), (422, "VALIDATION_ERROR"));
+    world.write(live, NODE, CallRows { ended: ended(after(9), "failed", "no_answer"), ..CallRows::default() }).await;
+    assert_eq!(total(&world, "limit=1").await, (10_101, false, 1));
+    assert_eq!(total(&world, "status=failed&limit=1").await, (2021, false, 1));
+}
+
+#[tokio::test]
+async fn the_timeline_is_told_in_order() {
+    let world = World::new().await;
+    let id = world.ring(start(), "CA1").await;
+    let events = vec![event(0, "answered"), event(1, "turn_started"), event(2, "turn_ended"), event(3, "turn_started")];
+    world.write(id, NODE, CallRows { events, ..CallRows::default() }).await;
+    let path = format!("/v1/conversations/{id}/events");
+    let answer = world.api.get(&world.user, &path).await;
+    let told = answer.data()["events"].as_array().unwrap();
+    assert_eq!(told[2], json!({ "seq": 2, "at_ms": 200, "kind": "turn_ended", "data": { "turn": 2 } }));
+    assert_eq!(told.len(), 4);
+    let answer = world.api.get(&world.user, &format!("{path}?kind=turn_started&limit=1&page=2")).await;
+    assert_eq!(answer.data()["events"][0]["seq"], 3);
+    assert_eq!(answer.data()["pagination"], json!({ "page": 2, "limit": 1, "total": 2, "total_pages": 2 }));
+    assert_eq!(world.api.get(&world.user, &format!("{path}?limit=0")).await.error(), (422, "VALIDATION_ERROR"));
+    assert_eq!(world.api.get(&world.user, &format!("{path}?kind=%00")).await.error(), (422, "VALIDATION_ERROR"));
+    let missing = format!("/v1/conversations/{}/events", Uuid::now_v7());
+    for path in [missing.as_str(), "/v1/conversations/x/events"] {
+        assert_eq!(world.api.get(&world.user, path).await.error(), (404, "CONVERSATION_NOT_FOUND"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_erased_is_nowhere_and_stays_so() {
+    let world = World::new().await;
+    let id = world.ring(start(), "CA1").await;
+    let path = format!("/v1/conversations/{id}");
+    let secret = EventRow { data: json!({ "text": "parcel", "turn": 1 }), ..event(1, "turn_ended") };
+    let rows = CallRows {
+        answered_at: Some(after(1)),
+        turns: vec![turn(0, "customer", 100, "My parcel is lost")],
+        events: vec![event(0, "answered"), secret],
+        ..CallRows::default()
+    };
+    world.write(id, NODE, rows.clone()).await;
+    let live = world.api.delete(&world.user, &path).await;
+    assert_eq!(live.error(), (409, "CONFLICT"));
+    world
+        .write(id, NODE, CallRows { ended: ended(after(61), "completed", "caller_hangup"), ..CallRows::default() })
+        .await;
+    let analysis = Analysis {
+        sentiment: Some("parcel".into()),
+        outcome: Some("resolved".into()),
+        tags: vec!["parcel".into()],
+        summary: Some("A parcel was lost".into()),
+        satisfaction_score: Some(4.0),
+        extraction: Some(json!({ "lost": "parcel" })),
+    };
+    let mut tx = world.tx().await;
+    assert!(analysis::write(&mut tx, world.user.tenant, id, &analysis).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(total(&world, "q=parcel").await.0, 1);
+    let member = world.api.user(world.user.tenant, Role::Member);
+    assert_eq!(world.api.delete(&member, &path).await.error(), (403, "TENANT_ACCESS_DENIED"));
+
+    assert_eq!(world.api.delete(&world.user, &path).await.status, 200);
+    let erased = world.read(id).await;
+    assert_eq!(world.api.delete(&world.user, &path).await.status, 200);
+    // The node's last rows were late, and so was the analysis.
+    world.write(id, NODE, CallRows { events: vec![event(7, "turn_ended")], ..rows }).await;
+    let mut tx = world.tx().await;
+    assert!(!analysis::write(&mut tx, world.user.tenant, id, &analysis).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(world.read(id).await, erased);
+    for gone in ["customer_phone", "sentiment", "summary"] {
+        assert_eq!(erased[gone], Value::Null, "{gone}");
+    }
+    assert_eq!((&erased["transcript"], &erased["tags"], &erased["context"]), (&json!([]), &json!([]), &json!({})));
+    let numbers = (&erased["duration_seconds"], &erased["outcome"], &erased["satisfaction_score"]);
+    assert_eq!(numbers, (&json!(60), &json!("resolved"), &json!(4.0)));
+    assert!(erased["erased_at"].is_string());
+    assert_eq!(total(&world, "q=parcel").await.0, 0);
+    assert_eq!(total(&world, "").await.0, 1);
+    let events = world.api.get(&world.user, &format!("{path}/events")).await;
+    assert_eq!(
+        events.data()["events"],
+        json!([{ "seq": 0, "at_ms": 0, "kind": "answered", "data": { "turn": 0 } }, { "seq": 1, "at_ms": 100, "kind": "turn_ended", "data": {} }])
+    );
+    let owner = world.api.scratch.superuser().await;
+    for table in ["conversations", "turns", "conversation_events", "recordings"] {
+        let all = format!("select coalesce(jsonb_agg(t), '[]')::text from {table} t");
+        let text: String = sqlx::query_scalar(sqlx::AssertSqlSafe(all)).fetch_one(owner.pool()).await.unwrap();
+        assert!(!text.contains("parcel") && !text.contains("4155550100"), "{table}: {text}");
+    }
+    let unknown = world.api.delete(&world.user, &format!("/v1/conversations/{}", Uuid::now_v7())).await;
+    assert_eq!(unknown.error(), (404, "CONVERSATION_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn text_is_kept_for_as_long_as_the_tenant_wants() {
+    let world = World::new().await;
+    let db = &world.api.control.db;
+    let owner = world.api.scratch.superuser().await;
+    let keep = async |retention: Value| {
+        sqlx::query("update tenants set settings = jsonb_build_object('retention', $1) where id = $2")
+            .bind(retention)
+            .bind(world.user.tenant.as_uuid())
+            .execute(owner.pool())
+            .await
+            .unwrap();
+    };
+    let mut calls = Vec::new();
+    for day in 0..4 {
+        let id = world.ring(start() + TimeDelta::days(day), &format!("CA{day}")).await;
+        let at = start() + TimeDelta::days(day);
+        world.write(id, NODE, CallRows { ended: ended(at, "completed", "caller_hangup"), ..CallRows::default() }).await;
+        calls.push(id);
+    }
+    world.ring(start(), "live").await;
+    let later = start() + TimeDelta::days(12);
+    for unset in [
+        json!(null),
+        json!({}),
+        json!({ "transcripts_days": null }),
+        json!({ "transcripts_days": "1" }),
+        json!({ "transcripts_days": -1 }),
+    ] {
+        keep(unset.clone()).await;
+        assert_eq!(retention::sweep(db, later, 10).await.unwrap(), 0, "{unset}");
+    }
+    keep(json!({ "transcripts_days": 10 })).await;
+    assert_eq!(retention::sweep(db, start() + TimeDelta::days(10), 10).await.unwrap(), 0);
+    assert_eq!(retention::sweep(db, later, 1).await.unwrap(), 1, "the oldest first, and no more than were asked for");
+    assert!(world.read(calls[0]).await["erased_at"].is_string());
+    assert_eq!(retention::sweep(db, later, 10).await.unwrap(), 1);
+    assert_eq!(retention::sweep(db, later, 10).await.unwrap(), 0);
+    assert_eq!(world.read(calls[2]).await["erased_at"], Value::Null);
+    keep(json!({ "transcripts_days": 0 })).await;
+    assert_eq!(retention::sweep(db, later, 10).await.unwrap(), 2);
+    assert_eq!(total(&world, "").await.0, 5);
 }
 
 /// Whatever a call does, it does to its own tenant's rows: by the statements alone, and by row-level security alone.

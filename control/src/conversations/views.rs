@@ -14,7 +14,7 @@ pub(super) struct ConversationSummary {
     pub(super) agent_id: Uuid,
     /// The agent's version that the call ran.
     pub(super) agent_version: i32,
-    /// The caller's number; null only for calls from a browser.
+    /// The caller's number; null only for calls from a browser, and for what has been erased.
     #[schema(value_type = Option<String>)]
     pub(super) customer_phone: Option<Personal<String>>,
     /// The tenant's number that was called, or that called.
@@ -42,6 +42,8 @@ pub(super) struct ConversationSummary {
     /// What the call was begun with; it fills the variables of the agent's instructions.
     #[schema(value_type = Object)]
     pub(super) context: Map<String, Value>,
+    /// When its text was erased, if it was.
+    pub(super) erased_at: Option<DateTime<Utc>>,
     /// When the media stream began: transcript times count from here.
     #[serde(skip)]
     pub(super) answered_at: Option<DateTime<Utc>>,
@@ -78,6 +80,20 @@ pub(super) struct TranscriptEntry {
     started_ms: i32,
     /// When it ended.
     ended_ms: Option<i32>,
+}
+
+/// Something that happened in a call.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Event {
+    /// Its number: events are in this order.
+    pub(super) seq: i32,
+    /// When, in milliseconds since the call was answered.
+    pub(super) at_ms: i32,
+    /// What, such as `turn_ended`, `interruption`, `tool_called` or `latency`.
+    pub(super) kind: String,
+    /// The rest of it, which depends on the kind.
+    #[schema(value_type = Object)]
+    pub(super) data: Map<String, Value>,
 }
 
 /// A turn as it is stored.
