@@ -83,7 +83,7 @@ pub struct Server {
     storage: Storage,
     stop: CancellationToken,
     task: JoinHandle<()>,
-    _upkeep: [AbortOnDropHandle<()>; 2],
+    _upkeep: [AbortOnDropHandle<()>; 3],
 }
 
 impl Server {
@@ -149,6 +149,7 @@ impl Server {
         let upkeep = [
             AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep())),
+            AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_retention())),
         ];
         Ok(Self { addr, public_url, control, calls, journal, storage, stop, task, _upkeep: upkeep })
     }
