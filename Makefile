@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh Debian with Rust needs: each first installs what it lacks.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint openapi sqlx sdks sdk-lock setup-demo setup-test setup-lint clean-data
+.PHONY: help demo test bench lint openapi sqlx sdks sdk-lock setup-demo setup-test setup-lint clean-data
 .SUFFIXES:
 
 # Where rustup puts cargo, for shells that were started before it was installed.
@@ -15,6 +15,9 @@ demo: setup-demo ## a whole call on this machine, with simulated vendors and no 
 
 test: setup-test sdks ## every test, those with the vendors' own SDKs among them
 	cargo test --workspace --locked
+
+bench: setup-test ## what lists and dashboards cost while a million conversations are there
+	cargo bench --locked --bench conversations
 
 lint: setup-lint ## formatting, the statements' descriptions, clippy, and the documentation
 	cargo fmt --all --check

@@ -17,9 +17,11 @@ use super::{ScratchDb, ScriptedVendors};
 use crate::{
     Control,
     auth::{ApiKeys, Auth, Role, TokenKeys, development_token},
+    db::Db,
     http::finish,
     tenant::TenantId,
     vault::Vault,
+    vendors::Vendors,
 };
 
 const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
@@ -73,23 +75,36 @@ impl Answer {
     }
 }
 
+/// What handlers share, on this database, with a vault of one key. Whoever can sign for it is a [`user`].
+pub fn control(db: Db, vendors: Arc<dyn Vendors>) -> Control {
+    Control {
+        db,
+        auth: Arc::new(Auth {
+            keys: TokenKeys::shared(&Secret::new(SECRET)),
+            api_keys: ApiKeys::new(&Secret::new(KEY_SECRET)),
+            auto_provision: false,
+        }),
+        vault: Arc::new(Vault::new(&Vault::generate_key()).expect("a new key is a key")),
+        vendors,
+        public_url: "https://voice.example.com".into(),
+        draining: Arc::default(),
+    }
+}
+
+/// A user whom the server's metadata make a member of a tenant, for an hour, with this role unless they are its first.
+pub fn user(tenant: TenantId, role: Role) -> User {
+    let id = Uuid::now_v7();
+    let now = SystemClock.wall().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let token = development_token(&Secret::new(SECRET), id, tenant, role, now, now + 3600);
+    User { id, tenant, token }
+}
+
 impl Api {
     /// On a new database, with a vault of one key.
     pub async fn new() -> Self {
         let scratch = ScratchDb::new().await;
         let vendors = Arc::new(ScriptedVendors::default());
-        let control = Control {
-            db: scratch.db.clone(),
-            auth: Arc::new(Auth {
-                keys: TokenKeys::shared(&Secret::new(SECRET)),
-                api_keys: ApiKeys::new(&Secret::new(KEY_SECRET)),
-                auto_provision: false,
-            }),
-            vault: Arc::new(Vault::new(&Vault::generate_key()).expect("a new key is a key")),
-            vendors: vendors.clone(),
-            public_url: "https://voice.example.com".into(),
-            draining: Arc::default(),
-        };
+        let control = control(scratch.db.clone(), vendors.clone());
         let router = finish(Router::from(crate::router())).with_state(control.clone());
         Self { scratch, control, vendors, router }
     }
@@ -101,10 +116,7 @@ impl Api {
 
     /// A user whom the server's metadata make a member of a tenant, with this role unless they are its first.
     pub fn user(&self, tenant: TenantId, role: Role) -> User {
-        let id = Uuid::now_v7();
-        let now = SystemClock.wall().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-        let token = development_token(&Secret::new(SECRET), id, tenant, role, now, now + 3600);
-        User { id, tenant, token }
+        user(tenant, role)
     }
 
     /// A token with these claims, signed with the secret that is expected.

@@ -7,7 +7,7 @@ mod log;
 mod vendors;
 
 pub use self::{
-    api::{Answer, Api, User},
+    api::{Answer, Api, User, control, user},
     database::ScratchDb,
     fixtures::{agent_body, integration_id},
     log::Log,
