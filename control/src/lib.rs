@@ -22,6 +22,7 @@ mod isolation_tests;
 pub mod lookup;
 pub mod members;
 pub mod phone_numbers;
+pub mod redis;
 pub mod removal;
 pub mod tenant;
 pub mod tenants;

@@ -4,6 +4,7 @@ mod api;
 mod database;
 mod fixtures;
 mod log;
+mod redis;
 mod vendors;
 
 pub use self::{
@@ -11,5 +12,6 @@ pub use self::{
     database::ScratchDb,
     fixtures::{agent_body, integration_id},
     log::Log,
+    redis::RedisServer,
     vendors::ScriptedVendors,
 };
