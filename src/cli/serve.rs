@@ -15,6 +15,7 @@ use trunkline_base::{Secret, SystemClock, guard::Guard};
 use trunkline_control::{
     Control,
     auth::{ApiKeys, Auth, Jwks, TokenKeys},
+    http::Listener,
     vault::{Vault, VaultError},
 };
 use trunkline_media::net::Net;
@@ -140,7 +141,7 @@ impl Server {
             .route("/metrics", get(async || telemetry::render_metrics()));
         let router: Router = trunkline_control::http::finish(router);
         let task = tokio::spawn(async move {
-            let listener = NoDelay(listener);
+            let listener = Listener::new(listener);
             let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await });
             if let Err(error) = served.await {
                 tracing::error!(%error, "the HTTP server failed");
@@ -220,24 +221,6 @@ fn token_keys(settings: &Settings, secrets: &Secrets, net: &Net) -> Result<Token
     let Some(issuer) = settings.issuer() else { return Ok(shared) };
     let source = ProjectKeys::new(net, &issuer).map_err(|error| ComposeError::Http(error.to_string()))?;
     Ok(shared.and_project(issuer, Jwks::new(source, SystemClock)))
-}
-
-/// Small frames must leave at once: Nagle's algorithm would hold them back by up to 40 ms.
-struct NoDelay(TcpListener);
-
-impl axum::serve::Listener for NoDelay {
-    type Io = tokio::net::TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, addr) = axum::serve::Listener::accept(&mut self.0).await;
-        let _ = stream.set_nodelay(true);
-        (stream, addr)
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
 }
 
 fn extra_authorities(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, ServeError> {

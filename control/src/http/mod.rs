@@ -3,6 +3,7 @@
 mod body;
 mod if_match;
 mod layer;
+mod listener;
 mod page;
 mod refusals;
 mod reply;
@@ -14,6 +15,7 @@ pub use self::{
     body::{Body, PathId},
     if_match::IfMatch,
     layer::{RequestId, finish},
+    listener::{Limited, Listener},
     page::{Page, PageQuery, Pagination, Params},
     refusals::{ReadRefusals, WriteRefusals},
     reply::{Empty, Envelope, Reply},
