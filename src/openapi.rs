@@ -6,7 +6,7 @@ use utoipa::{
     Modify, OpenApi,
     openapi::{
         OpenApi as Document,
-        security::{Http, HttpAuthScheme, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_axum::router::OpenApiRouter;
@@ -29,6 +29,7 @@ use crate::calls::Calls;
         (name = "members", description = "Which users may enter the tenant, and as what"),
         (name = "api-keys", description = "How the tenant's own programs are known"),
         (name = "audit-log", description = "Who changed what"),
+        (name = "live", description = "What happens in calls, while it happens"),
         (name = "webhooks", description = "For carriers"),
         (name = "operations", description = "For operators"),
     )
@@ -43,7 +44,11 @@ impl Modify for Security {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("A Supabase user's token (JWT), or one of the tenant's API keys (`tlk_…`), which may also be sent as `X-API-Key`"))
             .build();
-        document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let ticket =
+            ApiKeyValue::with_description("ticket", "A ticket of `POST /v1/live/tickets`, for live streams alone");
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        components.add_security_scheme("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket)));
     }
 }
 

@@ -19,6 +19,7 @@ pub mod http;
 pub mod integrations;
 #[cfg(test)]
 mod isolation_tests;
+pub mod live;
 pub mod lookup;
 pub mod members;
 pub mod phone_numbers;
@@ -37,7 +38,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::{auth::Auth, db::Db, vault::Vault, vendors::Vendors};
+use self::{auth::Auth, db::Db, live::Hub, vault::Vault, vendors::Vendors};
 
 /// What all handlers share.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ pub struct Control {
     pub public_url: Arc<str>,
     /// Set while this node takes no new calls.
     pub draining: Arc<AtomicBool>,
+    /// Who listens to calls.
+    pub live: Hub,
 }
 
 /// The routes, and their description.
@@ -70,6 +73,7 @@ pub fn router() -> OpenApiRouter<Control> {
         .merge(audit_log::router())
         .merge(analytics::router())
         .merge(usage::router())
+        .merge(live::router())
         .merge(health::router())
 }
 

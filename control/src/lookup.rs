@@ -208,6 +208,14 @@ pub async fn stream_token(db: &Db, hash: &[u8; 32]) -> Result<Option<FoundToken>
     }))
 }
 
+/// Whose ticket for a live stream the one with this SHA-256 is, whether or not it is still good.
+pub async fn sse_ticket(db: &Db, hash: &[u8; 32]) -> Result<Option<TenantId>, DbError> {
+    let tenant = sqlx::query_scalar!(r#"select tenant_id as "tenant_id!" from lookup.sse_ticket($1)"#, hash.as_slice())
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(tenant.map(TenantId::new))
+}
+
 /// Up to `n` conversations that are not over and that no node keeps alive.
 pub async fn abandoned_calls(db: &Db, n: i32) -> Result<Vec<(TenantId, CallId)>, DbError> {
     let due = claim_due(db, "abandoned_call", n, None).await?;

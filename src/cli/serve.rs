@@ -16,6 +16,7 @@ use trunkline_control::{
     Control,
     auth::{ApiKeys, Auth, Jwks, TokenKeys},
     http::Listener,
+    live::Hub,
     vault::{Vault, VaultError},
 };
 use trunkline_media::net::Net;
@@ -120,6 +121,7 @@ impl Server {
             ),
             public_url: public_url.as_str().into(),
             draining: Arc::default(),
+            live: Hub::alone(),
         };
         let node = Calls::new_node();
         let journal = JournalWriter::start(control.db.clone(), node.clone());

@@ -6,6 +6,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
+    response::Response,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::Value;
@@ -13,12 +14,13 @@ use tower::ServiceExt;
 use trunkline_base::{Clock, Secret, SystemClock};
 use uuid::Uuid;
 
-use super::{ScratchDb, ScriptedVendors};
+use super::{Events, ScratchDb, ScriptedVendors};
 use crate::{
     Control,
     auth::{ApiKeys, Auth, Role, TokenKeys, development_token},
     db::Db,
     http::finish,
+    live::Hub,
     tenant::TenantId,
     vault::Vault,
     vendors::Vendors,
@@ -88,6 +90,7 @@ pub fn control(db: Db, vendors: Arc<dyn Vendors>) -> Control {
         vendors,
         public_url: "https://voice.example.com".into(),
         draining: Arc::default(),
+        live: Hub::alone(),
     }
 }
 
@@ -130,6 +133,16 @@ impl Api {
     pub fn with_control(self, control: Control) -> Self {
         let router = finish(Router::from(crate::router())).with_state(control.clone());
         Self { control, router, ..self }
+    }
+
+    /// The routes as they are served.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// The same routes on another node.
+    pub fn node(&self, live: Hub) -> Router {
+        finish(Router::from(crate::router())).with_state(Control { live, ..self.control.clone() })
     }
 
     /// A request with a body of JSON, unless that is null.
@@ -186,12 +199,37 @@ impl Api {
         self.router.clone().oneshot(request).await.expect("a router answers").status()
     }
 
-    /// Any request.
+    /// Opens a stream of events. Fails the test if that is refused.
+    pub async fn listen(&self, user: &User, path: &str, last: Option<&str>) -> Events {
+        listen_at(self.router.clone(), user, path, last).await
+    }
+
+    /// What any request is answered, its body unread.
+    pub async fn response(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.expect("a router answers")
+    }
+
+    /// Any request. What is answered with a stream of events is not waited for to its end.
     pub async fn request(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.expect("a router answers");
-        let (parts, body) = response.into_parts();
+        let (parts, body) = self.response(request).await.into_parts();
+        if parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
+            return Answer { status: parts.status, headers: parts.headers, body: Value::Null };
+        }
         let bytes = to_bytes(body, 16 * 1024 * 1024).await.expect("a body");
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status: parts.status, headers: parts.headers, body }
     }
+}
+
+/// Opens a stream of events of these routes. Fails the test if that is refused.
+pub async fn listen_at(router: Router, user: &User, path: &str, last: Option<&str>) -> Events {
+    let mut builder =
+        Request::builder().uri(path).header(header::AUTHORIZATION, format!("Bearer {}", user.token.expose()));
+    if let Some(last) = last {
+        builder = builder.header("last-event-id", last);
+    }
+    let request = builder.body(Body::empty()).expect("a request");
+    let response = router.oneshot(request).await.expect("a router answers");
+    assert_eq!(response.status(), 200, "{path}");
+    Events::of(response.into_body().into_data_stream())
 }

@@ -2,14 +2,16 @@
 
 mod api;
 mod database;
+mod events;
 mod fixtures;
 mod log;
 mod redis;
 mod vendors;
 
 pub use self::{
-    api::{Answer, Api, User, control, user},
+    api::{Answer, Api, User, control, listen_at, user},
     database::ScratchDb,
+    events::{Event, Events},
     fixtures::{agent_body, integration_id},
     log::Log,
     redis::RedisServer,
