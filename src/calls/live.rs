@@ -170,6 +170,9 @@ impl Calls {
         let mut tx = self.control().db.begin(tenant).await?;
         let ours = stored::set_ending(&mut tx, tenant, id, &self.0.node).await?;
         tx.commit().await?;
+        if ours {
+            self.tell_state(tenant, id);
+        }
         Ok(ours)
     }
 }

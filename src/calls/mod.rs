@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use axum::{extract::DefaultBodyLimit, routing::get};
 use trunkline_base::CallId;
-use trunkline_control::Control;
+use trunkline_control::{Control, live::News, tenant::TenantId};
 use trunkline_media::{
     call::{CallConfig, CallSummary},
     event::CallEvent,
@@ -103,6 +103,11 @@ impl Calls {
 
     fn control(&self) -> &Control {
         &self.0.control
+    }
+
+    /// Tells whoever listens that the state of a call has changed, once that is committed.
+    fn tell_state(&self, tenant: TenantId, call: CallId) {
+        self.control().live.tell(tenant, &[(call, News::State)]);
     }
 
     /// The address of a media socket, `ws` for `http` and `wss` for `https`.

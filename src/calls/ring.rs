@@ -115,6 +115,7 @@ impl Calls {
         let (token, hash) = token::mint(SystemClock.now());
         stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
         tx.commit().await?;
+        self.tell_state(tenant, id);
         if is_full {
             tracing::warn!(call = %id, "call refused: the tenant has as many as it allows itself");
             self.give_up(tenant, id, "overloaded");
@@ -193,6 +194,7 @@ impl Calls {
         stored::take_over(&mut tx, tenant, id, &self.0.node).await?;
         stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
         tx.commit().await?;
+        self.tell_state(tenant, id);
         let answered_at = call.answered_at;
         let resumed = resumed(&call, history);
         let config = composed.config(id, &call.context, resumed.map(|resumed| (resumed, part)));
@@ -291,14 +293,19 @@ impl Calls {
         }
         let mut tx = self.control().db.begin(tenant).await?;
         stored::set_leg_status(&mut tx, tenant, id, call_sid, status, rank).await?;
+        let mut closed = false;
         if rank == OVER && !self.0.registry.contains(id) {
             // Nobody keeps it alive, and it is over: nothing is left to wait for.
             let call = stored::read(&mut tx, tenant, id).await?;
             if call.is_some_and(|call| call.provider_call_id.as_deref() == Some(call_sid)) {
-                stored::close_abandoned(&mut tx, tenant, id, SystemClock.wall().into()).await?;
+                closed = stored::close_abandoned(&mut tx, tenant, id, SystemClock.wall().into()).await?;
             }
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        if closed {
+            self.tell_state(tenant, id);
+        }
+        Ok(())
     }
 }
 

@@ -96,6 +96,7 @@ impl Calls {
             let closed = stored::close_abandoned(&mut tx, tenant, id, SystemClock.wall().into()).await?;
             tx.commit().await?;
             if closed {
+                self.tell_state(tenant, id);
                 tracing::warn!(call = %id, "a call that no node keeps alive is closed");
                 metrics::counter!("trunkline_calls_total", "end_reason" => "media_lost").increment(1);
             }

@@ -15,6 +15,9 @@ use crate::config::Vendors;
 /// How long a request may take: installing an integration asks its vendor.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a stream may last.
+const STREAM: Duration = Duration::from_secs(3600);
+
 /// A user of the API.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -72,6 +75,15 @@ impl Api {
         self.send("PATCH", path, self.http.patch(format!("{}{path}", self.url)).json(body)).await
     }
 
+    /// Opens a stream of events, behind the one with this id if there is one.
+    pub async fn listen(&self, path: &str, last: Option<&str>) -> Result<reqwest::Response, ApiFailure> {
+        let mut request = self.http.get(format!("{}{path}", self.url)).timeout(STREAM);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        self.answered("GET", path, request).await
+    }
+
     /// The same user, at another node.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
@@ -84,17 +96,25 @@ impl Api {
         path: &str,
         request: reqwest::RequestBuilder,
     ) -> Result<Value, ApiFailure> {
-        let unreachable = |cause: reqwest::Error| ApiFailure::Unreachable {
-            method,
-            path: path.to_owned(),
-            cause: cause.without_url().to_string(),
-        };
-        let response = request.bearer_auth(self.token.expose()).send().await.map_err(unreachable)?;
+        let response = self.answered(method, path, request).await?;
+        let mut body: Value = response.json().await.map_err(|cause| unreachable(method, path, cause))?;
+        Ok(body["data"].take())
+    }
+
+    /// What a request is answered, if that is good.
+    async fn answered(
+        &self,
+        method: &'static str,
+        path: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, ApiFailure> {
+        let request = request.bearer_auth(self.token.expose());
+        let response = request.send().await.map_err(|cause| unreachable(method, path, cause))?;
         let status = response.status();
-        let mut body: Value = response.json().await.map_err(unreachable)?;
         if status.is_success() {
-            return Ok(body["data"].take());
+            return Ok(response);
         }
+        let body = response.json().await.map_err(|cause| unreachable(method, path, cause))?;
         Err(ApiFailure::Refused { method, path: path.to_owned(), status: status.as_u16(), body })
     }
 
@@ -155,4 +175,8 @@ impl Api {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(Tenant { agent: text(&agent["id"]), webhook_url: text(&number["webhook_url"]) })
     }
+}
+
+fn unreachable(method: &'static str, path: &str, cause: reqwest::Error) -> ApiFailure {
+    ApiFailure::Unreachable { method, path: path.to_owned(), cause: cause.without_url().to_string() }
 }

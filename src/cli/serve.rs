@@ -124,7 +124,7 @@ impl Server {
             live: Hub::alone(),
         };
         let node = Calls::new_node();
-        let journal = JournalWriter::start(control.db.clone(), node.clone());
+        let journal = JournalWriter::start(control.db.clone(), node.clone(), control.live.clone());
         let calls = Calls::new(CallsConfig {
             control: control.clone(),
             composer,
@@ -181,6 +181,9 @@ impl Server {
     pub async fn stop(self, deadline: Duration) {
         self.control.draining.store(true, Ordering::Release);
         self.calls.registry().drain(deadline).await;
+        // Who listens hears how the last calls ended.
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.journal.handle().flushed()).await;
+        self.control.live.close();
         self.stop.cancel();
         let mut task = self.task;
         if tokio::time::timeout(Duration::from_secs(5), &mut task).await.is_err() {

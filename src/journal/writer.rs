@@ -19,6 +19,7 @@ use trunkline_base::{CallId, Clock, SystemClock};
 use trunkline_control::{
     conversations::journal::{self as stored, CallRows, Ended},
     db::{Db, DbError},
+    live::{Hub, News},
     tenant::TenantId,
 };
 use trunkline_media::event::{CallEvent, CallEventKind};
@@ -83,10 +84,11 @@ impl JournalHandle {
 }
 
 impl JournalWriter {
-    /// Starts to write, for the node of this name.
-    pub fn start(db: Db, node: String) -> Self {
+    /// Starts to write, for the node of this name. Whoever listens to calls is told of what is written.
+    pub fn start(db: Db, node: String, live: Hub) -> Self {
         let (notes, receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(Writer { db, node, calls: HashMap::new(), retry_at: None }.run(receiver));
+        let to = Destination { db, node, live };
+        let task = tokio::spawn(Writer { to, calls: HashMap::new(), retry_at: None }.run(receiver));
         Self { handle: JournalHandle { notes }, task }
     }
 
@@ -104,9 +106,15 @@ impl JournalWriter {
     }
 }
 
-struct Writer {
+/// Where rows go.
+struct Destination {
     db: Db,
     node: String,
+    live: Hub,
+}
+
+struct Writer {
+    to: Destination,
     calls: HashMap<CallId, Open>,
     /// The database is away: not tried again before this.
     retry_at: Option<Instant>,
@@ -184,9 +192,9 @@ impl Writer {
                 by_tenant.entry(open.tenant).or_default().push((*id, std::mem::take(&mut open.pending)));
             }
         }
-        let (db, node) = (&self.db, self.node.as_str());
+        let to = &self.to;
         let mut batches: FuturesUnordered<_> =
-            by_tenant.into_iter().map(|(tenant, rows)| write(db, node, tenant, rows)).collect();
+            by_tenant.into_iter().map(|(tenant, rows)| to.write(tenant, rows)).collect();
         let mut left = Vec::new();
         while let Some(rows) = batches.next().await {
             left.extend(rows);
@@ -207,41 +215,50 @@ impl Writer {
     }
 }
 
-/// Writes a tenant's rows; gives back what may be tried again.
-async fn write(db: &Db, node: &str, tenant: TenantId, rows: Vec<(CallId, CallRows)>) -> Vec<(CallId, CallRows)> {
-    let started = SystemClock.now();
-    match transaction(db, node, tenant, &rows).await {
-        Ok(()) => {
-            metrics::histogram!("trunkline_journal_write_seconds").record(started.elapsed().as_secs_f64());
-            Vec::new()
-        }
-        Err(DbError::Unavailable(error)) => {
-            tracing::warn!(%error, "calls' rows wait for the database");
-            rows
-        }
-        Err(error) if rows.len() > 1 => {
-            tracing::error!(%error, "a batch of calls' rows was refused; each call's is tried alone");
-            let mut left = Vec::new();
-            for one in rows {
-                left.extend(Box::pin(write(db, node, tenant, vec![one])).await);
+impl Destination {
+    /// Writes a tenant's rows; gives back what may be tried again.
+    async fn write(&self, tenant: TenantId, rows: Vec<(CallId, CallRows)>) -> Vec<(CallId, CallRows)> {
+        let started = SystemClock.now();
+        match self.transaction(tenant, &rows).await {
+            Ok(()) => {
+                metrics::histogram!("trunkline_journal_write_seconds").record(started.elapsed().as_secs_f64());
+                self.live.tell(tenant, &rows.iter().map(|(call, rows)| (*call, news(rows))).collect::<Vec<_>>());
+                Vec::new()
             }
-            left
-        }
-        Err(error) => {
-            // A bug: trying again would not help, and must not hold up the others.
-            for (call, rows) in &rows {
-                tracing::error!(%call, %error, turns = rows.turns.len(), events = rows.events.len(), "a call's rows are lost");
-                metrics::counter!("trunkline_journal_lost_total").increment(1);
+            Err(DbError::Unavailable(error)) => {
+                tracing::warn!(%error, "calls' rows wait for the database");
+                rows
             }
-            Vec::new()
+            Err(error) if rows.len() > 1 => {
+                tracing::error!(%error, "a batch of calls' rows was refused; each call's is tried alone");
+                let mut left = Vec::new();
+                for one in rows {
+                    left.extend(Box::pin(self.write(tenant, vec![one])).await);
+                }
+                left
+            }
+            Err(error) => {
+                // A bug: trying again would not help, and must not hold up the others.
+                for (call, rows) in &rows {
+                    tracing::error!(%call, %error, turns = rows.turns.len(), events = rows.events.len(), "a call's rows are lost");
+                    metrics::counter!("trunkline_journal_lost_total").increment(1);
+                }
+                Vec::new()
+            }
         }
+    }
+
+    async fn transaction(&self, tenant: TenantId, rows: &[(CallId, CallRows)]) -> Result<(), DbError> {
+        let mut tx = self.db.begin(tenant).await?;
+        stored::write(&mut tx, tenant, &self.node, rows, wall()).await?;
+        tx.commit().await
     }
 }
 
-async fn transaction(db: &Db, node: &str, tenant: TenantId, rows: &[(CallId, CallRows)]) -> Result<(), DbError> {
-    let mut tx = db.begin(tenant).await?;
-    stored::write(&mut tx, tenant, node, rows, wall()).await?;
-    tx.commit().await
+/// What those rows are to whoever listens.
+const fn news(rows: &CallRows) -> News {
+    let state = rows.answered_at.is_some() || rows.reattached > 0 || rows.ended.is_some();
+    if state { News::State } else { News::Timeline }
 }
 
 impl Open {
