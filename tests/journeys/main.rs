@@ -8,6 +8,7 @@ mod crash;
 mod drain;
 mod hearing;
 mod interruptions;
+mod live;
 mod llm_fails;
 mod nodes;
 mod on_record;
