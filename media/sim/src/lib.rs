@@ -4,12 +4,14 @@
 //! Every simulator is a [`server::SimServer`] on loopback, plain or over TLS, driven by a [`fault::Script`].
 
 pub mod audio;
+mod dates;
 pub mod deepgram;
 pub mod elevenlabs;
 pub mod event;
 pub mod fault;
 mod http_fault;
 pub mod log;
+pub mod model;
 pub mod openai;
 mod pace;
 pub mod recogniser;

@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`: from a request to its answer, or to the fault that is scripted for it.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -12,18 +12,11 @@ use axum::{
 use serde_json::Value;
 use tokio::{sync::mpsc, time};
 
-use super::{
-    Shared,
-    chunks::{Completion, Step},
-    error::ApiError,
-    record::{Ending, Outcome},
-    request::ChatRequest,
-    rules::Answer,
-    stream::Streaming,
-};
+use super::{Shared, chunks::Completion, error::ApiError, request::ChatRequest};
 use crate::{
     event::{SimEventKind, report},
     fault::Fault,
+    model::{Answer, Ending, Mishap, Outcome, Step, Streaming, dropped},
     pace::Pace,
 };
 
@@ -62,10 +55,10 @@ async fn answer(
     report(config.events.as_ref(), || SimEventKind::LlmRequest {
         id: ending.id().to_owned(),
         client_request_id: headers.get("x-client-request-id").and_then(|id| id.to_str().ok()).map(Into::into),
-        user: request.user.clone(),
+        user: request.prompt.user.clone(),
     });
     ending.announce(config.events.clone());
-    let answer = config.rules.answer(&request);
+    let answer = config.rules.answer(&request.prompt);
     let mut pace = Pace::new(config.seed, ending.number(), config.jitter);
     time::sleep(pace.delay(answer.ttft.unwrap_or(config.ttft))).await;
     if request.stream {
@@ -89,7 +82,12 @@ fn stream(
         Completion { id: &id, request, answer, quirks: &config.quirks, seed: config.seed ^ ending.number() }.stream();
     let (sender, mut receiver) = mpsc::channel(UNREAD_CHUNKS);
     let interval = answer.token_interval.unwrap_or(config.token_interval);
-    let streaming = Streaming::new(sender, ending, fault, pace, interval, config);
+    let mishap = fault.and_then(|fault| {
+        Mishap::of(fault, "data: {\"id\": \u{1}chatcmpl-,,\n\n", |code| {
+            format!("data: {}\n\n", ApiError::midway(code).body(config.quirks.error_shape))
+        })
+    });
+    let streaming = Streaming::new(sender, ending, mishap, pace, interval);
     let stopped = shared.stopped.clone();
     tokio::spawn(async move {
         streaming.run(steps, stopped).await;
@@ -138,9 +136,4 @@ async fn whole(
             Ok(Json(body).into_response())
         }
     }
-}
-
-/// What ends a body whose connection is cut.
-pub(super) fn dropped() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the script drops this connection")
 }

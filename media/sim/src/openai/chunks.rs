@@ -1,26 +1,13 @@
 //! An answer on the wire: the chunks of a stream, or one whole completion.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use rand::{Rng, SeedableRng, distr::Alphanumeric, rngs::StdRng};
 use serde_json::{Map, Value, json};
 
-use super::{
-    quirks::Quirks,
-    request::ChatRequest,
-    rules::{Answer, ScriptedToolCall},
+use super::{quirks::Quirks, request::ChatRequest};
+use crate::{
+    dates::unix_now,
+    model::{Answer, ScriptedToolCall, Step, tokens},
 };
-
-/// A piece of the response's body.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Step {
-    /// What is sent.
-    pub(super) line: String,
-    /// The content that is in it, if any.
-    pub(super) content: Option<String>,
-    /// Whether the model has to think for it: such steps come one token interval after the one before.
-    pub(super) paced: bool,
-}
 
 /// One answer being written out.
 pub(super) struct Completion<'a> {
@@ -203,40 +190,5 @@ impl Completion<'_> {
         body.insert("service_tier".into(), "default".into());
         body.insert("system_fingerprint".into(), "fp_simulated".into());
         body
-    }
-}
-
-impl Step {
-    fn extra(line: String) -> Self {
-        Self { line, content: None, paced: false }
-    }
-}
-
-/// Words with the space before them, as models have it.
-fn tokens(text: &str) -> impl Iterator<Item = String> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let word = rest.find(|ch: char| !ch.is_whitespace()).unwrap_or(rest.len());
-        let end = rest[word..].find(char::is_whitespace).map_or(rest.len(), |length| word + length);
-        let (token, left) = rest.split_at(end);
-        rest = left;
-        (!token.is_empty()).then(|| token.to_owned())
-    })
-}
-
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_words_and_lose_nothing() {
-        for text in ["Hello, how are  you?", " lead", "trail \n", "", "one"] {
-            assert_eq!(tokens(text).collect::<String>(), text);
-        }
-        assert_eq!(tokens("Hello, how are you?").collect::<Vec<_>>(), ["Hello,", " how", " are", " you?"]);
     }
 }

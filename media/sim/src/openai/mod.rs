@@ -7,10 +7,7 @@ mod chat;
 mod chunks;
 mod error;
 mod quirks;
-mod record;
 mod request;
-mod rules;
-mod stream;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -27,18 +24,21 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use quirks::{ErrorShape, Quirks};
-pub use record::{Outcome, RequestRecord};
-pub use rules::{Rule, Rules, ScriptedToolCall};
 
+pub use crate::model::{Outcome, RequestRecord, Rule, Rules, ScriptedToolCall};
 use crate::{
     event::SimEvent,
     fault::{Fault, Script},
     http_fault,
     log::Log,
+    model::Records,
     server::{SimServer, TlsIdentity},
 };
 use error::ApiError;
-use record::Records;
+
+/// The request headers that are recorded. Never the key.
+const HEADERS: &[&str] =
+    &["x-client-request-id", "openai-organization", "openai-project", "user-agent", "accept", "content-type"];
 
 /// How the simulator behaves.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl OpenAiSim {
     /// When the address can't be listened on.
     pub async fn start(addr: SocketAddr, config: OpenAiConfig, tls: Option<&TlsIdentity>) -> io::Result<Self> {
         let stopped = CancellationToken::new();
-        let shared = Arc::new(Shared { config, records: Records::new(), stopped: stopped.clone() });
+        let shared = Arc::new(Shared { config, records: Records::new("chatcmpl-", HEADERS), stopped: stopped.clone() });
         let records = shared.records.log.clone();
         let router = Router::new()
             .route("/v1/models", get(models))

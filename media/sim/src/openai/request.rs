@@ -3,17 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use crate::model::{Prompt, ToolChoice, ToolResult};
 
 /// What of a request matters for its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ChatRequest {
     pub(super) model: String,
-    /// The last user message; empty if there is none.
-    pub(super) user: String,
-    /// The names of the tools offered.
-    pub(super) tools: Vec<String>,
-    pub(super) tool_choice: ToolChoice,
-    pub(super) parallel_tool_calls: bool,
+    /// What is asked of the model.
+    pub(super) prompt: Prompt,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
     pub(super) include_obfuscation: bool,
@@ -21,23 +18,6 @@ pub(super) struct ChatRequest {
     pub(super) max_tokens: Option<u64>,
     /// A rough count of what was sent: four characters a token.
     pub(super) prompt_tokens: usize,
-    /// The tool results at the end of the messages.
-    results: Vec<ToolResult>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum ToolChoice {
-    Auto,
-    None,
-    Required,
-    Named(String),
-}
-
-/// A tool's answer and the name of the function it answers.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct ToolResult {
-    pub(super) name: String,
-    pub(super) content: String,
 }
 
 impl ChatRequest {
@@ -55,7 +35,8 @@ impl ChatRequest {
         let messages = fields.get("messages").and_then(Value::as_array).filter(|messages| !messages.is_empty());
         let messages =
             messages.ok_or_else(|| ApiError::invalid("Missing required parameter: 'messages'.", "messages"))?;
-        let results = check_messages(messages)?;
+        // The model has to answer the last of the results.
+        let result = check_messages(messages)?.pop();
         let tools = tools(fields)?;
         let tool_choice = tool_choice(fields, &tools)?;
         let stream = flag(fields, "stream")?.unwrap_or(false);
@@ -74,22 +55,19 @@ impl ChatRequest {
         }
         Ok(Self {
             model: model.into(),
-            user: messages.iter().rfind(|message| role(message) == "user").map(text_of).unwrap_or_default(),
-            tools,
-            tool_choice,
-            parallel_tool_calls: parallel_tool_calls.unwrap_or(true),
+            prompt: Prompt {
+                user: messages.iter().rfind(|message| role(message) == "user").map(text_of).unwrap_or_default(),
+                tools,
+                tool_choice,
+                parallel: parallel_tool_calls.unwrap_or(true),
+                result,
+            },
             stream,
             include_usage: flag(&options, "include_usage")?.unwrap_or(false),
             include_obfuscation: flag(&options, "include_obfuscation")?.unwrap_or(true),
             max_tokens: most_tokens(fields)?,
             prompt_tokens: messages.iter().map(|message| message.to_string().len()).sum::<usize>() / 4,
-            results,
         })
-    }
-
-    /// The tool result the model has to answer now: the last of them, if the messages end with one.
-    pub(super) fn answered_tool(&self) -> Option<&ToolResult> {
-        self.results.last()
     }
 }
 

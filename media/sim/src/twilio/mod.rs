@@ -19,7 +19,6 @@
 
 pub mod call;
 mod carrier;
-mod dates;
 pub mod net;
 pub mod phone;
 pub mod playback;

@@ -8,11 +8,13 @@ use std::{
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
 use super::status::{CallStatus, StatusCallback, StatusEvent};
-use crate::twilio::{
+use crate::{
     dates,
-    signature::Form,
-    twiml::Method,
-    webhook::{Sender, Webhook, WebhookKind, WebhookRecord},
+    twilio::{
+        signature::Form,
+        twiml::Method,
+        webhook::{Sender, Webhook, WebhookKind, WebhookRecord},
+    },
 };
 
 /// What goes wrong with the delivery of status callbacks.

@@ -5,12 +5,14 @@ use std::time::SystemTime;
 use url::Url;
 
 use super::state::{CallState, Direction};
-use crate::twilio::{
+use crate::{
     dates,
-    phone::{PhoneEvent, PhoneEventKind, StreamEnd},
-    signature::Form,
-    twiml::{Method, StreamNoun},
-    webhook::{Webhook, WebhookKind},
+    twilio::{
+        phone::{PhoneEvent, PhoneEventKind, StreamEnd},
+        signature::Form,
+        twiml::{Method, StreamNoun},
+        webhook::{Webhook, WebhookKind},
+    },
 };
 
 /// The fields of every webhook of a call, with `further` ones at the end.

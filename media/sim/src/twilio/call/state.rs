@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::status::CallStatus;
-use crate::twilio::{dates::rfc2822, rest::RestRecord, twiml::Method};
+use crate::{
+    dates::rfc2822,
+    twilio::{rest::RestRecord, twiml::Method},
+};
 
 /// Which way a call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

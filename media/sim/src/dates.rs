@@ -1,4 +1,4 @@
-//! Dates as the vendor writes them, always UTC.
+//! Dates as the vendors write them, always UTC.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +22,11 @@ pub(crate) fn iso8601(time: SystemTime) -> String {
     let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn split(time: SystemTime) -> (u64, u64) {

@@ -1,11 +1,11 @@
-//! What the simulated model answers: rules read from data, matched against what the request really says.
+//! What the simulated model answers: rules read from data, matched against what was really asked.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::request::{ChatRequest, ToolChoice};
+use super::prompt::{Prompt, ToolChoice};
 
 /// The rules, tried in order, and what is answered when none fits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,11 +51,11 @@ pub struct ScriptedToolCall {
 
 /// An answer with its texts filled in.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
-    pub(super) reply: String,
-    pub(super) tool_calls: Vec<ScriptedToolCall>,
-    pub(super) ttft: Option<Duration>,
-    pub(super) token_interval: Option<Duration>,
+pub(crate) struct Answer {
+    pub(crate) reply: String,
+    pub(crate) tool_calls: Vec<ScriptedToolCall>,
+    pub(crate) ttft: Option<Duration>,
+    pub(crate) token_interval: Option<Duration>,
 }
 
 impl Default for Rules {
@@ -82,16 +82,16 @@ impl Rule {
         Self { after_tool: Some(name.into()), reply: reply.into(), ..Self::default() }
     }
 
-    fn fits(&self, request: &ChatRequest) -> bool {
-        let tool = request.answered_tool().map(|result| result.name.as_str());
-        let said = self.when.as_ref().is_none_or(|when| request.user.to_lowercase().contains(&when.to_lowercase()));
-        said && self.after_tool.as_deref() == tool && self.may_call(request)
+    fn fits(&self, prompt: &Prompt) -> bool {
+        let tool = prompt.result.as_ref().map(|result| result.name.as_str());
+        let said = self.when.as_ref().is_none_or(|when| prompt.user.to_lowercase().contains(&when.to_lowercase()));
+        said && self.after_tool.as_deref() == tool && self.may_call(prompt)
     }
 
     /// Whether the request lets this rule call its tools, or lets it call none.
-    fn may_call(&self, request: &ChatRequest) -> bool {
-        let offered = self.tool_calls.iter().all(|call| request.tools.contains(&call.name));
-        let chosen = match &request.tool_choice {
+    fn may_call(&self, prompt: &Prompt) -> bool {
+        let offered = self.tool_calls.iter().all(|call| prompt.tools.contains(&call.name));
+        let chosen = match &prompt.tool_choice {
             ToolChoice::Auto => true,
             ToolChoice::None => self.tool_calls.is_empty(),
             ToolChoice::Required => !self.tool_calls.is_empty(),
@@ -103,14 +103,14 @@ impl Rule {
 
 impl Rules {
     /// The answer to a request.
-    pub(super) fn answer(&self, request: &ChatRequest) -> Answer {
-        let rule = self.rules.iter().find(|rule| rule.fits(request)).unwrap_or(&self.default);
-        let calls = if request.tool_choice == ToolChoice::None { &[] } else { rule.tool_calls.as_slice() };
-        let offered = calls.iter().filter(|call| request.tools.contains(&call.name));
-        let most = if request.parallel_tool_calls { usize::MAX } else { 1 };
+    pub(crate) fn answer(&self, prompt: &Prompt) -> Answer {
+        let rule = self.rules.iter().find(|rule| rule.fits(prompt)).unwrap_or(&self.default);
+        let calls = if prompt.tool_choice == ToolChoice::None { &[] } else { rule.tool_calls.as_slice() };
+        let offered = calls.iter().filter(|call| prompt.tools.contains(&call.name));
+        let most = if prompt.parallel { usize::MAX } else { 1 };
         Answer {
-            reply: fill(&rule.reply, request),
-            tool_calls: offered.take(most).map(|call| call.filled(request)).collect(),
+            reply: fill(&rule.reply, prompt),
+            tool_calls: offered.take(most).map(|call| call.filled(prompt)).collect(),
             ttft: rule.ttft_ms.map(Duration::from_millis),
             token_interval: rule.token_interval_ms.map(Duration::from_millis),
         }
@@ -118,29 +118,27 @@ impl Rules {
 }
 
 impl ScriptedToolCall {
-    fn filled(&self, request: &ChatRequest) -> Self {
-        Self { name: self.name.clone(), arguments: fill_value(&self.arguments, request) }
+    fn filled(&self, prompt: &Prompt) -> Self {
+        Self { name: self.name.clone(), arguments: fill_value(&self.arguments, prompt) }
     }
 }
 
-fn fill_value(value: &Value, request: &ChatRequest) -> Value {
+fn fill_value(value: &Value, prompt: &Prompt) -> Value {
     match value {
-        Value::String(text) => Value::String(fill(text, request)),
-        Value::Array(items) => items.iter().map(|item| fill_value(item, request)).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, field)| (name.clone(), fill_value(field, request))).collect()
-        }
+        Value::String(text) => Value::String(fill(text, prompt)),
+        Value::Array(items) => items.iter().map(|item| fill_value(item, prompt)).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, field)| (name.clone(), fill_value(field, prompt))).collect(),
         other => other.clone(),
     }
 }
 
 /// Puts what the request says in the places of a text. What is no such place stays as it is.
-fn fill(text: &str, request: &ChatRequest) -> String {
+fn fill(text: &str, prompt: &Prompt) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
         filled.push_str(before);
-        match after.split_once('}').and_then(|(place, after)| Some((value_of(place, request)?, after))) {
+        match after.split_once('}').and_then(|(place, after)| Some((value_of(place, prompt)?, after))) {
             Some((value, after)) => {
                 filled.push_str(&value);
                 rest = after;
@@ -155,12 +153,12 @@ fn fill(text: &str, request: &ChatRequest) -> String {
     filled
 }
 
-fn value_of(place: &str, request: &ChatRequest) -> Option<String> {
+fn value_of(place: &str, prompt: &Prompt) -> Option<String> {
     if place == "user" {
-        return Some(request.user.clone());
+        return Some(prompt.user.clone());
     }
     let path = place.strip_prefix("tool")?;
-    let result = request.answered_tool().map_or("", |result| result.content.as_str());
+    let result = prompt.result.as_ref().map_or("", |result| result.content.as_str());
     if path.is_empty() {
         return Some(result.into());
     }
@@ -177,18 +175,10 @@ fn value_of(place: &str, request: &ChatRequest) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::prompt::ToolResult, *};
 
-    fn request(body: Value) -> ChatRequest {
-        ChatRequest::parse(body.to_string().as_bytes()).unwrap()
-    }
-
-    fn said(text: &str) -> ChatRequest {
-        request(json!({"model": "m", "messages": [{"role": "user", "content": text}], "tools": [tool("book")]}))
-    }
-
-    fn tool(name: &str) -> Value {
-        json!({"type": "function", "function": {"name": name}})
+    fn said(text: &str) -> Prompt {
+        Prompt { user: text.into(), tools: vec!["book".into()], ..Prompt::default() }
     }
 
     fn rules() -> Rules {
@@ -213,22 +203,16 @@ mod tests {
 
     #[test]
     fn a_tool_that_is_not_offered_is_not_called() {
-        let mut request = said("book");
-        request.tools.clear();
-        assert_eq!(rules().answer(&request).reply, "I can't book.");
-        let mut request = said("book");
-        request.tool_choice = ToolChoice::None;
-        assert_eq!(rules().answer(&request).reply, "I can't book.");
+        let prompt = Prompt { tools: Vec::new(), ..said("book") };
+        assert_eq!(rules().answer(&prompt).reply, "I can't book.");
+        let prompt = Prompt { tool_choice: ToolChoice::None, ..said("book") };
+        assert_eq!(rules().answer(&prompt).reply, "I can't book.");
     }
 
     #[test]
     fn a_tool_result_is_answered_by_the_rule_for_it() {
-        let request = request(json!({"model": "m", "tools": [tool("book")], "messages": [
-            {"role": "user", "content": "book"},
-            {"role": "assistant", "content": null, "tool_calls": [
-                {"id": "c1", "type": "function", "function": {"name": "book", "arguments": "{}"}}]},
-            {"role": "tool", "tool_call_id": "c1", "content": "{\"slots\":[{\"at\":\"noon\"}]}"},
-        ]}));
-        assert_eq!(rules().answer(&request).reply, "Booked for noon; {braces} stay.");
+        let result = ToolResult { name: "book".into(), content: r#"{"slots":[{"at":"noon"}]}"#.into() };
+        let prompt = Prompt { result: Some(result), ..said("book") };
+        assert_eq!(rules().answer(&prompt).reply, "Booked for noon; {braces} stay.");
     }
 }

@@ -17,14 +17,11 @@ use crate::{
 
 /// How many requests are remembered.
 const KEPT: usize = 2_000;
-/// The request headers that are recorded. Never the key.
-const HEADERS: [&str; 6] =
-    ["x-client-request-id", "openai-organization", "openai-project", "user-agent", "accept", "content-type"];
 
-/// A chat completion request and what became of it.
+/// A request to the model and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestRecord {
-    /// The completion's id, as the answer carries it.
+    /// The answer's id, as the answer carries it.
     pub id: String,
     /// When the whole request was there.
     pub received: Instant,
@@ -69,19 +66,22 @@ impl RequestRecord {
     }
 }
 
-pub(super) struct Records {
-    pub(super) log: Log<RequestRecord>,
+pub(crate) struct Records {
+    pub(crate) log: Log<RequestRecord>,
     count: AtomicU64,
+    prefix: &'static str,
+    headers: &'static [&'static str],
 }
 
 impl Records {
-    pub(super) fn new() -> Self {
-        Self { log: Log::new(KEPT), count: AtomicU64::new(0) }
+    /// No records yet. `prefix` begins the answers' ids; `headers` are those of a request that are recorded, never the key.
+    pub(crate) fn new(prefix: &'static str, headers: &'static [&'static str]) -> Self {
+        Self { log: Log::new(KEPT), count: AtomicU64::new(0), prefix, headers }
     }
 
-    pub(super) fn open(&self, received: Instant, headers: &HeaderMap, body: &[u8]) -> Ending {
-        let id = format!("chatcmpl-{}", uuid::Uuid::new_v4().simple());
-        let of_interest = HEADERS.iter().filter_map(|name| {
+    pub(crate) fn open(&self, received: Instant, headers: &HeaderMap, body: &[u8]) -> Ending {
+        let id = format!("{}{}", self.prefix, uuid::Uuid::new_v4().simple());
+        let of_interest = self.headers.iter().filter_map(|name| {
             let value = headers.get(*name)?.to_str().ok()?;
             Some(((*name).to_owned(), value.to_owned()))
         });
@@ -100,7 +100,7 @@ impl Records {
 }
 
 /// One request's pen in the log. Dropped before [`Self::end`], the client has gone: that is how a server learns of it.
-pub(super) struct Ending {
+pub(crate) struct Ending {
     log: Log<RequestRecord>,
     entry: u64,
     number: u64,
@@ -111,22 +111,22 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// The request's number, counted from 0.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// From now on, events are reported too.
-    pub(super) fn announce(&mut self, events: Option<UnboundedSender<SimEvent>>) {
+    pub(crate) fn announce(&mut self, events: Option<UnboundedSender<SimEvent>>) {
         self.events = events;
     }
 
     /// A content delta was sent.
-    pub(super) fn token(&mut self, text: &str) {
+    pub(crate) fn token(&mut self, text: &str) {
         let now = Instant::now();
         self.log.update(self.entry, |record| record.tokens.push((now, text.to_owned())));
         let index = self.tokens;
@@ -134,7 +134,7 @@ impl Ending {
         report(self.events.as_ref(), || SimEventKind::LlmDelta { id: self.id.clone(), index, text: text.to_owned() });
     }
 
-    pub(super) fn end(&mut self, outcome: Outcome) {
+    pub(crate) fn end(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }

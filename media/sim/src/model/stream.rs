@@ -9,53 +9,83 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    OpenAiConfig,
-    chat::dropped,
-    chunks::Step,
-    error::ApiError,
-    quirks::ErrorShape,
-    record::{Ending, Outcome},
-};
+use super::record::{Ending, Outcome};
 use crate::{fault::Fault, pace::Pace};
 
 /// Long enough for what was sent to reach the socket before the connection is cut.
 const FLUSH: Duration = Duration::from_millis(5);
 
-pub(super) struct Streaming {
+/// A piece of the response's body.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Step {
+    /// What is sent.
+    pub(crate) line: String,
+    /// The content that is in it, if any.
+    pub(crate) content: Option<String>,
+    /// Whether the model has to think for it: such steps come one token interval after the one before.
+    pub(crate) paced: bool,
+}
+
+impl Step {
+    /// What comes without thinking.
+    pub(crate) fn extra(line: String) -> Self {
+        Self { line, content: None, paced: false }
+    }
+}
+
+/// What goes wrong in an answer that had begun well.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Mishap {
+    /// The connection is cut.
+    Cut,
+    /// Nothing more is said.
+    Stall,
+    /// This is said, and the answer goes on.
+    Noise(String),
+    /// This is said, and the answer is over.
+    Error(String),
+}
+
+impl Mishap {
+    /// What a fault makes of a stream and when, counted from its first byte. `noise` is no event of the vendor's, and `error` writes
+    /// the vendor's event for an error's code.
+    pub(crate) fn of(fault: Fault, noise: &str, error: impl FnOnce(&str) -> String) -> Option<(Duration, Self)> {
+        match fault {
+            Fault::DropAfter(after) => Some((after, Self::Cut)),
+            Fault::StallAfter(after) => Some((after, Self::Stall)),
+            Fault::GarbageAfter(after) => Some((after, Self::Noise(noise.to_owned()))),
+            Fault::ErrorAfter(after, code) => Some((after, Self::Error(error(&code)))),
+            Fault::Refuse { .. } | Fault::Hang => None,
+        }
+    }
+}
+
+pub(crate) struct Streaming {
     sender: Sender<io::Result<Bytes>>,
     ending: Ending,
     /// What goes wrong and when.
-    fault: Option<(Instant, Fault)>,
+    mishap: Option<(Instant, Mishap)>,
     pace: Pace,
     interval: Duration,
-    error_shape: ErrorShape,
 }
 
 /// Why no more is sent.
 struct Over(Outcome);
 
 impl Streaming {
-    pub(super) fn new(
+    pub(crate) fn new(
         sender: Sender<io::Result<Bytes>>,
         ending: Ending,
-        fault: Option<Fault>,
+        mishap: Option<(Duration, Mishap)>,
         pace: Pace,
         interval: Duration,
-        config: &OpenAiConfig,
     ) -> Self {
         let first_byte = Instant::now();
-        let fault = fault.and_then(|fault| match fault {
-            Fault::DropAfter(after)
-            | Fault::StallAfter(after)
-            | Fault::GarbageAfter(after)
-            | Fault::ErrorAfter(after, _) => Some((first_byte + after, fault)),
-            Fault::Refuse { .. } | Fault::Hang => None,
-        });
-        Self { sender, ending, fault, pace, interval, error_shape: config.quirks.error_shape }
+        let mishap = mishap.map(|(after, mishap)| (first_byte + after, mishap));
+        Self { sender, ending, mishap, pace, interval }
     }
 
-    pub(super) async fn run(mut self, steps: Vec<Step>, stopped: CancellationToken) {
+    pub(crate) async fn run(mut self, steps: Vec<Step>, stopped: CancellationToken) {
         let outcome = tokio::select! {
             outcome = self.send_all(steps) => outcome,
             () = stopped.cancelled() => Outcome::Faulted,
@@ -88,29 +118,27 @@ impl Streaming {
         Outcome::Completed
     }
 
-    /// Waits, and lets a fault strike that is due before.
+    /// Waits, and lets a mishap happen that is due before.
     async fn wait_until(&mut self, due: Instant) -> Result<(), Over> {
-        while let Some((strikes, fault)) = self.fault.take_if(|(strikes, _)| *strikes <= due.max(Instant::now())) {
+        while let Some((strikes, mishap)) = self.mishap.take_if(|(strikes, _)| *strikes <= due.max(Instant::now())) {
             self.unless_gone(sleep_until(strikes)).await?;
-            self.strike(fault).await?;
+            self.strike(mishap).await?;
         }
         self.unless_gone(sleep_until(due)).await
     }
 
-    async fn strike(&mut self, fault: Fault) -> Result<(), Over> {
-        match fault {
-            Fault::DropAfter(_) => Err(Over(Outcome::Faulted)),
-            Fault::StallAfter(_) => {
+    async fn strike(&mut self, mishap: Mishap) -> Result<(), Over> {
+        match mishap {
+            Mishap::Cut => Err(Over(Outcome::Faulted)),
+            Mishap::Stall => {
                 self.sender.closed().await;
                 Err(Over(Outcome::Disconnected))
             }
-            Fault::GarbageAfter(_) => self.send("data: {\"id\": \u{1}chatcmpl-,,\n\n".into()).await,
-            Fault::ErrorAfter(_, code) => {
-                let body = ApiError::midway(&code).body(self.error_shape);
-                self.send(format!("data: {body}\n\n")).await?;
+            Mishap::Noise(noise) => self.send(noise).await,
+            Mishap::Error(error) => {
+                self.send(error).await?;
                 Err(Over(Outcome::Errored))
             }
-            Fault::Refuse { .. } | Fault::Hang => Ok(()),
         }
     }
 
@@ -125,4 +153,9 @@ impl Streaming {
             () = wait => Ok(()),
         }
     }
+}
+
+/// What ends a body whose connection is cut.
+pub(crate) fn dropped() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the script drops this connection")
 }
