@@ -3,6 +3,7 @@
 //! Written from the vendors' wire formats alone. This crate knows nothing of the engine, so that one mistake cannot pass on both sides.
 //! Every simulator is a [`server::SimServer`] on loopback, plain or over TLS, driven by a [`fault::Script`].
 
+pub mod anthropic;
 pub mod audio;
 mod dates;
 pub mod deepgram;
