@@ -15,6 +15,7 @@ use std::{
 use serde_json::json;
 use tokio::process::Command;
 use trunkline_sim::{
+    anthropic::{AnthropicConfig, AnthropicSim},
     deepgram::{DeepgramConfig, DeepgramSim},
     elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
     fault::{Fault, Script},
@@ -32,6 +33,35 @@ const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 /// How long a script may take: the longest listens to some seconds of speech, and an interpreter starts slowly on a busy machine.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(120);
 
+/// What the scripts of both models' vendors talk about.
+fn rules() -> Rules {
+    Rules {
+        rules: vec![
+            Rule::reply("hello", "Hello there, caller."),
+            Rule::call("weather", "get_weather", json!({"city": "Oslo"})),
+            Rule::after("get_weather", "It is {tool.sky}."),
+        ],
+        ..Rules::default()
+    }
+}
+
+#[tokio::test]
+async fn anthropic() {
+    let refuse = |status, retry_after| Some(Fault::Refuse { status, retry_after });
+    let midway = Some(Fault::ErrorAfter(Duration::ZERO, "overloaded_error".into()));
+    let config = AnthropicConfig {
+        api_key: "sk-ant-test".into(),
+        rules: rules(),
+        ttft: Duration::from_millis(5),
+        token_interval: Duration::from_millis(1),
+        // The script's first five requests are its own affair.
+        script: Script::new([None, None, None, None, None, refuse(429, Some(1)), refuse(529, None), midway]),
+        ..AnthropicConfig::default()
+    };
+    let sim = AnthropicSim::start(LOOPBACK, config, None).await.unwrap();
+    run("use_anthropic.py", [sim.base_url(), "sk-ant-test".into()]).await;
+}
+
 #[tokio::test]
 async fn openai() {
     let refuse = |status, retry_after| Some(Fault::Refuse { status, retry_after });
@@ -40,14 +70,7 @@ async fn openai() {
         LOOPBACK,
         OpenAiConfig {
             api_key: "sk-test".into(),
-            rules: Rules {
-                rules: vec![
-                    Rule::reply("hello", "Hello there, caller."),
-                    Rule::call("weather", "get_weather", json!({"city": "Oslo"})),
-                    Rule::after("get_weather", "It is {tool.sky}."),
-                ],
-                ..Rules::default()
-            },
+            rules: rules(),
             ttft: Duration::from_millis(5),
             token_interval: Duration::from_millis(1),
             // The script's first five requests are its own affair.
