@@ -22,3 +22,4 @@ pub mod salesforce;
 pub mod server;
 pub mod twilio;
 pub mod voice;
+pub mod vonage;
