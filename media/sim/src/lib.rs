@@ -20,6 +20,7 @@ mod pace;
 pub mod recogniser;
 pub mod salesforce;
 pub mod server;
+pub mod supabase;
 pub mod twilio;
 pub mod voice;
 pub mod vonage;
