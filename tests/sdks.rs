@@ -19,13 +19,17 @@ use trunkline_sim::{
     deepgram::{DeepgramConfig, DeepgramSim},
     elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
     fault::{Fault, Script},
+    keys::RSA_PUBLIC,
     openai::{OpenAiConfig, OpenAiSim, Rule, Rules},
     recogniser::Library,
+    salesforce::{App, SalesforceConfig, SalesforceSim},
     server::TlsIdentity,
+    supabase::{SupabaseConfig, SupabaseSim, User, UserAccess},
     twilio::{
         Account, Callee, TwilioConfig, TwilioSim,
         phone::{PhoneConfig, Step},
     },
+    vonage::{Application, VonageConfig, VonageSim},
 };
 
 /// A free port on this machine alone.
@@ -101,8 +105,7 @@ async fn elevenlabs() {
     let config = ElevenLabsConfig { api_key: "xi-test".into(), ..ElevenLabsConfig::default() };
     let voice = config.voices[0].voice_id.clone();
     let sim = ElevenLabsSim::start(LOOPBACK, config, Some(&identity)).await.unwrap();
-    let authority = Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.pem");
-    std::fs::write(&authority, identity.ca_pem()).unwrap();
+    let authority = authority(&identity, "elevenlabs");
     let mut script = script("use_elevenlabs.py", [sim.server().http_url(), "xi-test".into(), voice]);
     finish(script.env("SSL_CERT_FILE", authority)).await;
 }
@@ -120,6 +123,69 @@ async fn twilio() {
     let config = TwilioConfig { callee: Callee { phone, ..Callee::default() }, ..TwilioConfig::new(account) };
     let sim = TwilioSim::start(LOOPBACK, config, None).await.unwrap();
     run("use_twilio.py", [sim.http_url()].into_iter().chain(arguments)).await;
+}
+
+#[tokio::test]
+async fn salesforce() {
+    let identity = TlsIdentity::generate().unwrap();
+    let username = "agent@example.com";
+    let app = App {
+        client_id: "3MVG9test".into(),
+        client_secret: "a-secret".into(),
+        certificate: Some(RSA_PUBLIC.into()),
+        run_as: Some(username.into()),
+        approved: vec![username.into()],
+        refresh_token: None,
+    };
+    let arguments = [app.client_id.clone(), app.client_secret.clone(), key("rsa"), username.into()];
+    let ann = json!({"FirstName": "Ann", "LastName": "Lee", "MobilePhone": "(415) 555-0123"});
+    let records = vec![("Contact".to_owned(), ann)];
+    let config = SalesforceConfig { records, session_requests: Some(3), ..SalesforceConfig::new(app) };
+    let sim = SalesforceSim::start(LOOPBACK, config, Some(&identity)).await.unwrap();
+    let mut script = script("use_salesforce.py", [sim.login_url()].into_iter().chain(arguments));
+    finish(script.env("REQUESTS_CA_BUNDLE", authority(&identity, "salesforce"))).await;
+}
+
+#[tokio::test]
+async fn supabase() {
+    let (user, other) = (User::new("ann@example.com", "a-password"), User::new("bob@example.com", "b-password"));
+    let mut user = user;
+    user.app_metadata["tenant_id"] = "tenant-1".into();
+    let config = SupabaseConfig {
+        users: vec![user.clone(), other],
+        user_access: UserAccess::TenantFolder,
+        ..SupabaseConfig::default()
+    };
+    let keys = [config.publishable_key.clone(), config.secret_key.clone()];
+    let sim = SupabaseSim::start(LOOPBACK, config, None).await.unwrap();
+    run("use_supabase.py", [sim.base_url()].into_iter().chain(keys).chain([user.email, user.password])).await;
+    let asked = sim.requests().entries();
+    assert!(asked.iter().any(|it| it.path == "/auth/v1/.well-known/jwks.json"), "nobody looked at the keys");
+}
+
+#[tokio::test]
+async fn vonage() {
+    let identity = TlsIdentity::generate().unwrap();
+    let application = Application::new("aaaaaaaa-bbbb-cccc-dddd-0123456789ab");
+    let number = "14155550101";
+    let arguments =
+        ["a1b2c3d4", "a-secret", &application.id, &key("rsa"), &key("other-rsa"), number].map(str::to_owned);
+    let config = VonageConfig::new("a1b2c3d4", "a-secret", application, number);
+    let sim = VonageSim::start(LOOPBACK, config, Some(&identity)).await.unwrap();
+    let mut script = script("use_vonage.py", [sim.server().addr().to_string()].into_iter().chain(arguments));
+    finish(script.env("REQUESTS_CA_BUNDLE", authority(&identity, "vonage"))).await;
+}
+
+/// The file of a private key that is published for tests.
+fn key(name: &str) -> String {
+    format!("{}/media/sim/src/keys/test-only-{name}-private.pem", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The file of the authority that a client has to trust.
+fn authority(identity: &TlsIdentity, vendor: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("authority-{vendor}.pem"));
+    std::fs::write(&file, identity.ca_pem()).unwrap();
+    file
 }
 
 /// Runs a script, which has to succeed.
