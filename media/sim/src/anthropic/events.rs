@@ -169,7 +169,7 @@ impl Blocks {
             let step = event("content_block_delta", json!({"index": index, "delta": delta}));
             steps.push(Step { content, paced, ..step });
             self.deltas += 1;
-            if self.deltas % PING_EVERY == 0 {
+            if self.deltas.is_multiple_of(PING_EVERY) {
                 steps.push(event("ping", json!({})));
             }
         }

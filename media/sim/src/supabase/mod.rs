@@ -88,7 +88,7 @@ impl Default for SupabaseConfig {
         Self {
             publishable_key: "sb_publishable_simulated".into(),
             secret_key: "sb_secret_simulated".into(),
-            jwt_secret: "a simulated project's shared secret, known to everybody".into(),
+            jwt_secret: "simulated-supabase-jwt-secret-known-to-everybody".into(),
             signing: Signing::default(),
             issuer: None,
             users: Vec::new(),
