@@ -36,15 +36,19 @@ async fn the_printed_settings_lead_to_the_simulators() {
     assert_eq!(
         names,
         [
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_BASE_URL",
             "DEEPGRAM_API_KEY",
             "DEEPGRAM_BASE_URL",
             "ELEVENLABS_API_KEY",
             "ELEVENLABS_BASE_URL",
             "OPENAI_API_KEY",
             "OPENAI_BASE_URL",
+            "SALESFORCE_LOGIN_URL",
             "TWILIO_ACCOUNT_SID",
             "TWILIO_AUTH_TOKEN",
             "TWILIO_BASE_URL",
+            "VONAGE_BASE_URL",
         ]
     );
 
@@ -66,6 +70,16 @@ async fn the_printed_settings_lead_to_the_simulators() {
         let answer = http.get(&account).basic_auth(&settings["TWILIO_ACCOUNT_SID"], Some(token)).send().await.unwrap();
         assert_eq!(answer.status() != 401, expected, "{}", answer.status());
     }
+    let models = |key: &str| {
+        let url = format!("{}/v1/models", settings["ANTHROPIC_BASE_URL"]);
+        http.get(url).header("x-api-key", key).header("anthropic-version", "2023-06-01").send()
+    };
+    assert_eq!(models(&settings["ANTHROPIC_API_KEY"]).await.unwrap().status(), 200);
+    assert_eq!(models("another key").await.unwrap().status(), 401);
+    let versions = http.get(format!("{}/services/data/", settings["SALESFORCE_LOGIN_URL"])).send().await.unwrap();
+    assert_eq!(versions.status(), 200);
+    let balance = http.get(format!("{}/account/get-balance", settings["VONAGE_BASE_URL"])).send().await.unwrap();
+    assert_eq!(balance.status(), 401);
 
     // Ctrl-C.
     let id = process.id().unwrap().cast_signed();

@@ -36,7 +36,7 @@ use super::{
     api::{Api, ApiFailure},
     call::{ScriptError, SoundError, Sounds},
     console::{Console, Style},
-    simulate::{Delays, Faults, NUMBER, SimulatorConfig, SimulatorError, Simulators, VoiceKind},
+    simulate::{self, Delays, Faults, NUMBER, SimulatorConfig, SimulatorError, Simulators, VoiceKind},
 };
 use crate::{
     config::{Settings, Vendors},
@@ -141,7 +141,7 @@ pub async fn run(
 
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sims = Simulators::start(SimulatorConfig {
-        addresses: [anywhere; 4],
+        addresses: [anywhere; simulate::COUNT],
         tls: false,
         library: sounds.library().clone(),
         voice,

@@ -17,6 +17,14 @@ pub enum Vendor {
     OpenAi,
     /// The carrier's REST requests.
     Twilio,
+    /// The other model's messages.
+    Anthropic,
+    /// The other carrier's REST requests.
+    Vonage,
+    /// The requests for records.
+    Salesforce,
+    /// The project's Auth, but for its keys.
+    Supabase,
 }
 
 /// One fault, as it is typed.
@@ -35,9 +43,10 @@ pub struct Faults(BTreeMap<Vendor, Script>);
 /// The most connections that may be counted off: a script holds one entry for each.
 const MOST: usize = 10_000;
 
-pub(super) const HELP: &str = "What goes wrong: VENDOR:KIND[=TIME][@N], where VENDOR is deepgram, elevenlabs, openai or twilio. KIND is \
+pub(super) const HELP: &str = "What goes wrong: VENDOR:KIND[=TIME][@N], where VENDOR is deepgram, elevenlabs, openai, twilio, anthropic, vonage, \
+    salesforce or supabase. KIND is \
     refuse=STATUS[/RETRY_AFTER_S], hang, drop-after=TIME, stall-after=TIME, garbage-after=TIME or error-after=TIME/CODE. @N names the \
-    connection (for openai and twilio: the request), counted from 1; without it, the next one that nothing else strikes. May be \
+    connection (for all but deepgram and elevenlabs: the request), counted from 1; without it, the next one that nothing else strikes. May be \
     given more than once. Example: deepgram:drop-after=3s@2";
 
 impl FromStr for FaultArg {
@@ -51,7 +60,14 @@ impl FromStr for FaultArg {
             "elevenlabs" => Vendor::ElevenLabs,
             "openai" => Vendor::OpenAi,
             "twilio" => Vendor::Twilio,
-            other => return Err(wrong(format!("{other:?} is none of deepgram, elevenlabs, openai and twilio"))),
+            "anthropic" => Vendor::Anthropic,
+            "vonage" => Vendor::Vonage,
+            "salesforce" => Vendor::Salesforce,
+            "supabase" => Vendor::Supabase,
+            other => {
+                let known = "deepgram, elevenlabs, openai, twilio, anthropic, vonage, salesforce and supabase";
+                return Err(wrong(format!("{other:?} is none of {known}")));
+            }
         };
         let (fault, connection) = match rest.split_once('@') {
             None => (rest, None),

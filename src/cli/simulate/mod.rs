@@ -20,7 +20,7 @@ use trunkline_sim::{
 
 pub(crate) use clips::library;
 pub use fault::{FaultArg, Faults, Vendor};
-pub use world::{ACCOUNT_SID, AUTH_TOKEN, Delays, NUMBER, SimulatorConfig, SimulatorError, Simulators};
+pub use world::{ACCOUNT_SID, AUTH_TOKEN, COUNT, Delays, NUMBER, SimulatorConfig, SimulatorError, Simulators};
 
 use super::{
     Failure,
@@ -31,14 +31,15 @@ use super::{
 /// What the simulated model answers by default: what the demo's caller asks for, and a repetition of everything else.
 pub(crate) const DEMO_RULES: &str = include_str!("../../../fixtures/scenarios/demo/model.json");
 
-/// Run simulators of Deepgram, ElevenLabs, OpenAI and Twilio, and print the settings that point `serve` at them.
+/// Run simulators of Deepgram, ElevenLabs, OpenAI, Twilio, Anthropic, Vonage, Salesforce and Supabase, and print the settings that point
+/// `serve` at them.
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
     /// Address to listen on.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// Port of the first simulator; the others take the three that follow. 0 picks free ones.
-    #[arg(long, default_value_t = 9101, value_parser = clap::value_parser!(u16).range(..=65_532))]
+    /// Port of the first simulator; the others take the seven that follow. 0 picks free ones.
+    #[arg(long, default_value_t = 9101, value_parser = clap::value_parser!(u16).range(..=65_528))]
     port: u16,
     /// Speak TLS, with a certificate made at start.
     #[arg(long)]
@@ -114,7 +115,7 @@ impl Simulate {
         console.line(
             console.paint(
                 Style::Dim,
-                "# Four simulated vendors are listening. For the shell that runs `trunkline serve`:",
+                "# Eight simulated vendors are listening. For the shell that runs `trunkline serve`:",
             ),
         );
         for (name, value) in sims.environment() {
@@ -122,6 +123,9 @@ impl Simulate {
         }
         if let Some(path) = &ca_file {
             console.line(format!("export EXTRA_CA_FILE={}", path.display()));
+        }
+        for note in sims.notes() {
+            console.line(console.paint(Style::Dim, &format!("# {note}")));
         }
         console.line(console.paint(Style::Dim, "# Ctrl-C ends them."));
         let _ = tokio::signal::ctrl_c().await;
@@ -141,7 +145,7 @@ impl Simulate {
             SocketAddr::new(self.host, port)
         };
         Ok(SimulatorConfig {
-            addresses: [0, 1, 2, 3].map(address),
+            addresses: [0, 1, 2, 3, 4, 5, 6, 7].map(address),
             tls: self.tls,
             library: match &self.fixtures {
                 None => library()?,

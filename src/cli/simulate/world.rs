@@ -1,17 +1,22 @@
-//! The four simulators together, and the settings that point a server at them.
+//! The simulators together, and the settings that point a server at them.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use trunkline_base::Secret;
 use trunkline_sim::{
+    anthropic::{AnthropicConfig, AnthropicSim},
     deepgram::{DeepgramConfig, DeepgramSim},
     elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
+    keys::RSA_PUBLIC,
     openai::{OpenAiConfig, OpenAiSim, Rules},
     recogniser::Library,
+    salesforce::{App, SalesforceConfig, SalesforceSim},
     server::TlsIdentity,
+    supabase::{SupabaseConfig, SupabaseSim, User},
     twilio::{Account, TwilioConfig, TwilioSim},
     voice::Voice,
+    vonage::{Application, VonageConfig, VonageSim},
 };
 
 use super::fault::{Faults, Vendor};
@@ -24,12 +29,25 @@ pub const AUTH_TOKEN: &str = "simulated-twilio-auth-token";
 /// Its number.
 pub const NUMBER: &str = "+15005550006";
 const DEEPGRAM_KEY: &str = "simulated-deepgram-key";
+const VONAGE_KEY: &str = "a1b2c3d4";
+const VONAGE_SECRET: &str = "simulated-vonage-secret";
+const VONAGE_APPLICATION: &str = "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab";
+/// Vonage's number, which it writes without the plus.
+const VONAGE_NUMBER: &str = "15005550007";
+const SALESFORCE_ID: &str = "simulated-salesforce-client-id";
+const SALESFORCE_SECRET: &str = "simulated-salesforce-client-secret";
+const SALESFORCE_USER: &str = "agent@example.com";
+/// The one user of the simulated project, who can log in with this password.
+const SUPABASE_USER: (&str, &str) = ("ann@example.com", "simulated-password");
+/// How many simulators there are.
+pub const COUNT: usize = 8;
 
 /// How the simulators behave.
 #[derive(Clone)]
 pub struct SimulatorConfig {
-    /// Where Deepgram, ElevenLabs, OpenAI and Twilio listen, in this order. Port 0 picks a free one.
-    pub addresses: [SocketAddr; 4],
+    /// Where Deepgram, ElevenLabs, OpenAI, Twilio, Anthropic, Vonage, Salesforce and Supabase listen, in this order. Port 0 picks a free
+    /// one.
+    pub addresses: [SocketAddr; COUNT],
     /// TLS with a certificate of their own.
     pub tls: bool,
     /// What the recogniser knows.
@@ -80,6 +98,10 @@ pub struct Simulators {
     pub elevenlabs: ElevenLabsSim,
     pub openai: OpenAiSim,
     pub twilio: TwilioSim,
+    pub anthropic: AnthropicSim,
+    pub vonage: VonageSim,
+    pub salesforce: SalesforceSim,
+    pub supabase: SupabaseSim,
     tls: Option<TlsIdentity>,
     keys: Keys,
 }
@@ -87,6 +109,10 @@ pub struct Simulators {
 struct Keys {
     openai: String,
     elevenlabs: String,
+    anthropic: String,
+    supabase: [String; 2],
+    /// What the project's tokens can be checked with too.
+    supabase_jwt: String,
 }
 
 /// Why the simulators don't start.
@@ -99,7 +125,7 @@ pub enum SimulatorError {
 }
 
 impl Simulators {
-    /// Starts all four.
+    /// Starts them all.
     pub async fn start(config: SimulatorConfig) -> Result<Self, SimulatorError> {
         let tls = config.tls.then(TlsIdentity::generate).transpose();
         let tls = tls.map_err(|error| SimulatorError::Tls(error.to_string()))?;
@@ -120,6 +146,16 @@ impl Simulators {
             seed: delays.seed,
             ..ElevenLabsConfig::default()
         };
+        let anthropic = AnthropicConfig {
+            any_model: true,
+            rules: config.rules.clone(),
+            ttft: delays.llm_ttft,
+            token_interval: delays.llm_token,
+            script: faults.script(Vendor::Anthropic),
+            jitter: delays.jitter,
+            seed: delays.seed,
+            ..AnthropicConfig::default()
+        };
         let openai = OpenAiConfig {
             models: Vec::new(),
             rules: config.rules,
@@ -132,8 +168,34 @@ impl Simulators {
         };
         let account = Account { sid: ACCOUNT_SID.into(), auth_token: AUTH_TOKEN.into(), numbers: vec![NUMBER.into()] };
         let twilio = TwilioConfig { script: faults.script(Vendor::Twilio), ..TwilioConfig::new(account) };
-        let keys = Keys { openai: openai.api_key.clone(), elevenlabs: elevenlabs.api_key.clone() };
-        let [at_deepgram, at_elevenlabs, at_openai, at_twilio] = addresses;
+        let application = Application::new(VONAGE_APPLICATION);
+        let vonage = VonageConfig {
+            script: faults.script(Vendor::Vonage),
+            ..VonageConfig::new(VONAGE_KEY, VONAGE_SECRET, application, VONAGE_NUMBER)
+        };
+        let app = App {
+            client_id: SALESFORCE_ID.into(),
+            client_secret: SALESFORCE_SECRET.into(),
+            certificate: Some(RSA_PUBLIC.into()),
+            run_as: Some(SALESFORCE_USER.into()),
+            approved: vec![SALESFORCE_USER.into()],
+            refresh_token: None,
+        };
+        let salesforce = SalesforceConfig { script: faults.script(Vendor::Salesforce), ..SalesforceConfig::new(app) };
+        let supabase = SupabaseConfig {
+            users: vec![User::new(SUPABASE_USER.0, SUPABASE_USER.1)],
+            auth_script: faults.script(Vendor::Supabase),
+            ..SupabaseConfig::default()
+        };
+        let keys = Keys {
+            openai: openai.api_key.clone(),
+            elevenlabs: elevenlabs.api_key.clone(),
+            anthropic: anthropic.api_key.clone(),
+            supabase: [supabase.publishable_key.clone(), supabase.secret_key.clone()],
+            supabase_jwt: supabase.jwt_secret.clone(),
+        };
+        let [at_deepgram, at_elevenlabs, at_openai, at_twilio, at_anthropic, at_vonage, at_salesforce, at_supabase] =
+            addresses;
         let tls_ref = tls.as_ref();
         Ok(Self {
             deepgram: DeepgramSim::start(at_deepgram, deepgram, tls_ref)
@@ -144,6 +206,16 @@ impl Simulators {
                 .map_err(bind("ElevenLabs", at_elevenlabs))?,
             openai: OpenAiSim::start(at_openai, openai, tls_ref).await.map_err(bind("OpenAI", at_openai))?,
             twilio: TwilioSim::start(at_twilio, twilio, tls_ref).await.map_err(bind("Twilio", at_twilio))?,
+            anthropic: AnthropicSim::start(at_anthropic, anthropic, tls_ref)
+                .await
+                .map_err(bind("Anthropic", at_anthropic))?,
+            vonage: VonageSim::start(at_vonage, vonage, tls_ref).await.map_err(bind("Vonage", at_vonage))?,
+            salesforce: SalesforceSim::start(at_salesforce, salesforce, tls_ref)
+                .await
+                .map_err(bind("Salesforce", at_salesforce))?,
+            supabase: SupabaseSim::start(at_supabase, supabase, tls_ref)
+                .await
+                .map_err(bind("Supabase", at_supabase))?,
             tls,
             keys,
         })
@@ -169,7 +241,8 @@ impl Simulators {
         }
     }
 
-    /// The same settings as environment variables. The keys are the simulators' own: no secret.
+    /// The same settings as environment variables, with what the other simulators are reached by. The keys are the simulators' own: no
+    /// secret.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let vendors = self.vendors();
         vec![
@@ -182,6 +255,32 @@ impl Simulators {
             ("TWILIO_BASE_URL", vendors.twilio_base_url),
             ("TWILIO_ACCOUNT_SID", vendors.twilio_account_sid),
             ("TWILIO_AUTH_TOKEN", vendors.twilio_auth_token.expose().to_owned()),
+            ("ANTHROPIC_BASE_URL", self.anthropic.base_url()),
+            ("ANTHROPIC_API_KEY", self.keys.anthropic.clone()),
+            ("VONAGE_BASE_URL", self.vonage.server().http_url()),
+            ("SALESFORCE_LOGIN_URL", self.salesforce.login_url()),
+        ]
+    }
+
+    /// What the simulators without a setting of the server's own know: credentials to be given to the API, and the Supabase project, which
+    /// would make a server believe that it is in production.
+    pub fn notes(&self) -> Vec<String> {
+        let key = "private key: media/sim/src/keys/test-only-rsa-private.pem";
+        let [publishable, secret] = &self.keys.supabase;
+        let (email, password) = SUPABASE_USER;
+        vec![
+            format!(
+                "Vonage: api_key {VONAGE_KEY}, api_secret {VONAGE_SECRET}, application_id {VONAGE_APPLICATION}, number +{VONAGE_NUMBER}; {key}"
+            ),
+            format!(
+                "Salesforce: client_id {SALESFORCE_ID}, client_secret {SALESFORCE_SECRET}, username {SALESFORCE_USER}; {key}"
+            ),
+            format!(
+                "Supabase: SUPABASE_URL={} SUPABASE_JWT_SECRET={}",
+                self.supabase.base_url(),
+                self.keys.supabase_jwt
+            ),
+            format!("Supabase: keys {publishable} and {secret}, user {email} with the password {password}"),
         ]
     }
 
@@ -191,6 +290,7 @@ impl Simulators {
             ("deepgram", self.deepgram.connections()),
             ("elevenlabs", self.elevenlabs.connections()),
             ("openai", self.openai.running()),
+            ("anthropic", self.anthropic.running()),
         ];
         open.into_iter().filter(|(_, count)| *count > 0).collect()
     }
