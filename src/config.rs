@@ -7,7 +7,7 @@ use trunkline_base::{
     Secret,
     guard::{AllowedRanges, BadRange},
 };
-use trunkline_control::vault::Vault;
+use trunkline_control::{credentials::private_key, vault::Vault};
 use url::Url;
 
 /// What `serve` needs to know.
@@ -113,6 +113,12 @@ pub struct Vendors {
     /// Deepgram's address.
     #[arg(long, env = "DEEPGRAM_BASE_URL", default_value = "https://api.deepgram.com")]
     pub deepgram_base_url: String,
+    /// Anthropic's key.
+    #[arg(long, env = "ANTHROPIC_API_KEY", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub anthropic_api_key: Secret,
+    /// Anthropic's address.
+    #[arg(long, env = "ANTHROPIC_BASE_URL", default_value = "https://api.anthropic.com")]
+    pub anthropic_base_url: String,
     /// OpenAI's key.
     #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true, default_value = "", value_parser = secret)]
     pub openai_api_key: Secret,
@@ -134,6 +140,53 @@ pub struct Vendors {
     /// Twilio's address.
     #[arg(long, env = "TWILIO_BASE_URL", default_value = "https://api.twilio.com")]
     pub twilio_base_url: String,
+    /// Vonage's account: its API key. An account counts when all five of its settings are there.
+    #[arg(long, env = "VONAGE_API_KEY", default_value = "")]
+    pub vonage_api_key: String,
+    /// That account's API secret.
+    #[arg(long, env = "VONAGE_API_SECRET", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub vonage_api_secret: Secret,
+    /// The account's voice application.
+    #[arg(long, env = "VONAGE_APPLICATION_ID", default_value = "")]
+    pub vonage_application_id: String,
+    /// That application's private key, RSA in PEM; its line breaks may be written as `\n`.
+    #[arg(long, env = "VONAGE_PRIVATE_KEY", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub vonage_private_key: Secret,
+    /// What Vonage signs webhooks with.
+    #[arg(long, env = "VONAGE_SIGNATURE_SECRET", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub vonage_signature_secret: Secret,
+    /// Vonage's address, or a region's. Any other than Vonage's own stands for its account and its numbers too.
+    #[arg(long, env = "VONAGE_BASE_URL", default_value = "https://api.nexmo.com")]
+    pub vonage_base_url: String,
+    /// An address that stands for every Salesforce organisation: a proxy's or a simulator's. Default: each organisation's own.
+    #[arg(long, env = "SALESFORCE_LOGIN_URL")]
+    pub salesforce_login_url: Option<Url>,
+}
+
+impl Default for Vendors {
+    /// The vendors' own addresses, and no keys, whatever the environment says.
+    fn default() -> Self {
+        Self {
+            deepgram_api_key: Secret::default(),
+            deepgram_base_url: "https://api.deepgram.com".into(),
+            anthropic_api_key: Secret::default(),
+            anthropic_base_url: "https://api.anthropic.com".into(),
+            openai_api_key: Secret::default(),
+            openai_base_url: "https://api.openai.com/v1".into(),
+            elevenlabs_api_key: Secret::default(),
+            elevenlabs_base_url: "https://api.elevenlabs.io".into(),
+            twilio_account_sid: String::new(),
+            twilio_auth_token: Secret::default(),
+            twilio_base_url: "https://api.twilio.com".into(),
+            vonage_api_key: String::new(),
+            vonage_api_secret: Secret::default(),
+            vonage_application_id: String::new(),
+            vonage_private_key: Secret::default(),
+            vonage_signature_secret: Secret::default(),
+            vonage_base_url: "https://api.nexmo.com".into(),
+            salesforce_login_url: None,
+        }
+    }
 }
 
 impl Vendors {
@@ -141,12 +194,14 @@ impl Vendors {
     #[must_use]
     pub fn without_keys(&self) -> Self {
         Self {
-            deepgram_api_key: Secret::default(),
-            openai_api_key: Secret::default(),
-            elevenlabs_api_key: Secret::default(),
-            twilio_account_sid: String::new(),
-            twilio_auth_token: Secret::default(),
-            ..self.clone()
+            deepgram_base_url: self.deepgram_base_url.clone(),
+            anthropic_base_url: self.anthropic_base_url.clone(),
+            openai_base_url: self.openai_base_url.clone(),
+            elevenlabs_base_url: self.elevenlabs_base_url.clone(),
+            twilio_base_url: self.twilio_base_url.clone(),
+            vonage_base_url: self.vonage_base_url.clone(),
+            salesforce_login_url: self.salesforce_login_url.clone(),
+            ..Self::default()
         }
     }
 }
@@ -204,6 +259,18 @@ impl Settings {
                     "{name} must be http:// or https:// with a host and without path, query or user, such as https://voice.example.com"
                 ));
             }
+        }
+        let login = &self.vendors.salesforce_login_url;
+        if login.as_ref().is_some_and(|url| !is_origin(url)) {
+            wrong.push(
+                "SALESFORCE_LOGIN_URL must be http:// or https:// with a host and without path, query or user".into(),
+            );
+        }
+        let key = &self.vendors.vonage_private_key;
+        if !key.is_empty()
+            && let Err(what) = private_key(key)
+        {
+            wrong.push(format!("VONAGE_PRIVATE_KEY {what}"));
         }
         let security = &self.security;
         let production = self.environment() == Environment::Production;

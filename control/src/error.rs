@@ -249,7 +249,7 @@ impl From<VendorError> for ApiError {
     fn from(error: VendorError) -> Self {
         let details = json!({ "vendor": error.provider, "status": error.status, "code": error.code });
         let code = match error.kind {
-            VendorErrorKind::AddressRefused | VendorErrorKind::MissingField | VendorErrorKind::NotYet => {
+            VendorErrorKind::AddressRefused | VendorErrorKind::MissingField | VendorErrorKind::Unsupported => {
                 ErrorCode::IntegrationTestFailed
             }
             _ => ErrorCode::ExternalApiError,

@@ -20,6 +20,13 @@ impl Fields {
         self.0.get(name).filter(|value| !value.is_empty())
     }
 
+    /// The same with other values for these.
+    #[must_use]
+    pub fn with(mut self, replaced: impl IntoIterator<Item = (impl Into<String>, Secret)>) -> Self {
+        self.0.extend(replaced.into_iter().map(|(name, value)| (name.into(), value)));
+        self
+    }
+
     /// The names of the fields that are set, in order.
     pub fn names(&self) -> Vec<String> {
         self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.clone()).collect()

@@ -5,7 +5,7 @@
 
 use std::{error::Error, fmt, io, time::Duration};
 
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, header::CONTENT_TYPE};
 use serde_json::Value;
 use tokio::time::timeout;
 use trunkline_base::guard::{GuardError, GuardedError};
@@ -52,12 +52,74 @@ pub enum AccountError {
     /// The vendor answered with another error of its own.
     #[error("the vendor reports an error ({0})")]
     Vendor(Refusal),
+    /// A private key is no RSA key in PEM.
+    #[error("the private key is no RSA key in PEM")]
+    PrivateKey,
+    /// The vendor does not take what the private key signs.
+    #[error("what the private key signs is refused ({0})")]
+    WrongSignature(Refusal),
     /// Twilio: credentials that are good for trying out its API only.
     #[error("test credentials")]
     TestCredentials,
     /// Twilio: the account is suspended or closed.
     #[error("the account is {0}")]
     Inactive(&'static str),
+    /// Vonage: the account has no application with this id.
+    #[error("the account has no such application ({0})")]
+    NoSuchApplication(Refusal),
+    /// Vonage: the application is for other things than calls.
+    #[error("the application has no voice capability")]
+    NoVoice,
+    /// Salesforce: no token is given.
+    #[error("no token is given: {0} ({1})")]
+    NoToken(NoToken, Refusal),
+    /// Salesforce: the organisation's name makes no host of Salesforce's, or the answer names one that is not.
+    #[error("not a host of the vendor's")]
+    ForeignHost,
+    /// ElevenLabs: there is no such voice.
+    #[error("there is no such voice ({0})")]
+    NoVoiceOfThisId(Refusal),
+    /// The vendor does not take the request as it is: a model, a language or a text that it does not have or like.
+    #[error("the request is refused ({0})")]
+    Request(Refusal),
+}
+
+/// Why Salesforce gives no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoToken {
+    /// The consumer key or secret is wrong.
+    #[error("the client is refused")]
+    Client,
+    /// The refresh token is expired, revoked, or was used before.
+    #[error("the refresh token is no longer valid")]
+    Expired,
+    /// The user has not approved the app.
+    #[error("the user has not approved the app")]
+    NotApproved,
+    /// The app has no user to run as.
+    #[error("the app has no user to run as")]
+    NoRunAsUser,
+    /// The app may not use this flow.
+    #[error("the flow is not enabled")]
+    Flow,
+    /// This flow has to be used at the organisation's own address.
+    #[error("not at this domain")]
+    Domain,
+    /// Production and sandbox are mixed up.
+    #[error("the audience is wrong")]
+    Audience,
+    /// Requests from this server's address are not allowed.
+    #[error("the address is not allowed")]
+    Address,
+    /// The user is frozen or deactivated.
+    #[error("the user is inactive")]
+    User,
+    /// The organisation is locked or closed.
+    #[error("the organisation is inactive")]
+    Organisation,
+    /// None of these.
+    #[error("refused")]
+    Other,
 }
 
 /// How nobody answered.
@@ -98,22 +160,38 @@ impl fmt::Display for Refusal {
 /// What a vendor answered.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// What it says it is, in lower case and without parameters.
+    pub(crate) content_type: String,
     body: Vec<u8>,
 }
 
 impl Answer {
+    /// The body, whatever it is.
+    pub(crate) fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     /// The body of a success, if it is JSON. Anything else is an error whose code `code_of` finds in the body.
     pub(crate) fn success(&self, code_of: impl FnOnce(&Value) -> Option<String>) -> Result<Value, AccountError> {
         let body: Option<Value> = serde_json::from_slice(&self.body).ok();
         match (self.status, body) {
             (200..=299, Some(body)) => Ok(body),
             (200..=299, None) => Err(self.not_that_vendor()),
-            (_, body) => {
-                let is_json = body.as_ref().is_some_and(|body| body.is_object() || body.is_array());
+            (status, body) => {
                 let code = body.as_ref().and_then(code_of).filter(|code| is_plain(code));
-                Err(self.refused(Refusal { status: self.status, code }, is_json))
+                Err(self.refused(Refusal { status, code }))
             }
         }
+    }
+
+    /// The body of an error, if it is JSON.
+    pub(crate) fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok().filter(|body: &Value| body.is_object() || body.is_array())
+    }
+
+    /// An error whose code is in its body.
+    pub(crate) fn refusal(&self, code_of: impl FnOnce(&Value) -> Option<String>) -> Refusal {
+        Refusal { status: self.status, code: self.json().as_ref().and_then(code_of).filter(|code| is_plain(code)) }
     }
 
     /// A success of somebody else's.
@@ -121,7 +199,8 @@ impl Answer {
         AccountError::NotThatVendor { status: self.status }
     }
 
-    fn refused(&self, refusal: Refusal, is_json: bool) -> AccountError {
+    fn refused(&self, refusal: Refusal) -> AccountError {
+        let is_json = self.json().is_some();
         match self.status {
             401 => AccountError::WrongKey(refusal),
             402 | 429 => AccountError::Quota(refusal),
@@ -166,11 +245,29 @@ pub(crate) fn resource(http: &Http, base: &BaseUrl, path: &[&str]) -> Result<Url
 
 /// Keeps a probe to [`PROBE_LIMIT`].
 pub(crate) async fn limited<T>(probe: impl Future<Output = Result<T, AccountError>>) -> Result<T, AccountError> {
-    timeout(PROBE_LIMIT, Box::pin(probe)).await.unwrap_or(Err(AccountError::Unreachable(Unreachable::Timeout)))
+    within(PROBE_LIMIT, probe).await
+}
+
+/// Keeps requests to a limit of their own.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    requests: impl Future<Output = Result<T, AccountError>>,
+) -> Result<T, AccountError> {
+    timeout(limit, Box::pin(requests)).await.unwrap_or(Err(AccountError::Unreachable(Unreachable::Timeout)))
 }
 
 /// Sends one request once.
 pub(crate) async fn ask(http: &Http, trust: Trust, request: RequestBuilder) -> Result<Answer, AccountError> {
+    ask_for(http, trust, request, MAX_ANSWER).await
+}
+
+/// Sends one request once, for an answer of at most `most` bytes.
+pub(crate) async fn ask_for(
+    http: &Http,
+    trust: Trust,
+    request: RequestBuilder,
+    most: usize,
+) -> Result<Answer, AccountError> {
     let request = request.build().map_err(|_| AccountError::Key)?;
     let mut response = http.execute(trust, request).await.map_err(|error| match error {
         GuardedError::Refused(GuardError::Unresolved) => AccountError::Unreachable(Unreachable::Connect),
@@ -178,11 +275,13 @@ pub(crate) async fn ask(http: &Http, trust: Trust, request: RequestBuilder) -> R
         GuardedError::Refused(error) => AccountError::Address(error),
         GuardedError::Http(error) => AccountError::Unreachable(unreachable(&error)),
     })?;
-    let mut answer = Answer { status: response.status().as_u16(), body: Vec::new() };
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let mut answer = Answer { status: response.status().as_u16(), content_type, body: Vec::new() };
     loop {
         let chunk = response.chunk().await.map_err(|_| AccountError::Unreachable(Unreachable::Lost))?;
         let Some(chunk) = chunk else { return Ok(answer) };
-        if answer.body.len() + chunk.len() > MAX_ANSWER {
+        if answer.body.len() + chunk.len() > most {
             return Err(answer.not_that_vendor());
         }
         answer.body.extend_from_slice(&chunk);

@@ -10,6 +10,7 @@ pub mod audio;
 pub mod call;
 pub mod event;
 pub mod ids;
+mod jwt;
 pub mod llm;
 pub mod net;
 pub mod stt;

@@ -49,7 +49,7 @@ enum Command {
     Token(Box<token::Token>),
     Openapi(openapi::OpenApi),
     #[cfg(feature = "sim")]
-    Demo(demo::Demo),
+    Demo(Box<demo::Demo>),
     #[cfg(feature = "sim")]
     Simulate(Box<simulate::Simulate>),
     #[cfg(feature = "sim")]

@@ -1,42 +1,46 @@
-//! The vendors themselves, for the control plane: whether a credential works, and who owns a number.
+//! The vendors themselves, for the control plane: whether a credential works, who owns a number, which voices there are.
 //!
 //! A credential's `endpoint_url` goes before the operator's `*_BASE_URL`, which goes before the vendor's default; it is a user's word, so
 //! the guard decides about it.
 
+mod access;
 mod explain;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use trunkline_base::Secret;
+use trunkline_base::{Clock, Secret, SystemClock};
 use trunkline_control::{
     vault::Fields,
-    vendors::{BoxFuture, Probe, Provider, VendorError, Vendors},
+    vendors::{BoxFuture, Provider, Renewed, Session, Speech, VendorError, Vendors, Voice, Voices},
 };
 use trunkline_media::{
-    account::AccountError,
-    llm::openai,
-    net::{BaseUrl, Http, Net},
+    account::{AccountError, PROBE_LIMIT, Unreachable},
+    llm::{anthropic, openai},
+    net::{Http, Net},
     stt::deepgram,
-    telephony::twilio::{account as twilio, rest::TwilioAuth},
-    tts::elevenlabs,
+    telephony::{twilio::account as twilio, vonage::account as vonage},
+    tools::salesforce::{self, Token},
+    tts::elevenlabs::{
+        self,
+        voices::{ListedVoice, SPEAK_LIMIT, Utterance},
+    },
 };
+use uuid::Uuid;
 
+use self::access::{flow, platform, required, twilio_key, twilio_token, vonage_auth};
 use crate::config;
 
 /// How long connecting may take, TLS included: it leaves time for the answer within the limit of a probe.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Twilio's default address, whose regions have names of their own.
-const TWILIO: &str = "https://api.twilio.com";
+/// How long an exchange may take. It is more patient than whoever waits for it: giving up on an answer may lose a token for good.
+const RENEW_LIMIT: Duration = Duration::from_secs(25);
 
 /// Asks the vendors over the network.
 #[derive(Debug)]
 pub struct LiveVendors {
     http: Http,
-    openai: String,
-    deepgram: String,
-    elevenlabs: String,
-    twilio: String,
+    settings: config::Vendors,
 }
 
 /// Why a question to a vendor has no good answer, before it is put in words.
@@ -46,9 +50,12 @@ enum Failure {
     Missing(&'static str),
     /// Twilio's region or edge is none.
     Region,
-    NotYet,
+    /// A credential that has to be exchanged first came without a session.
+    NoSession,
     /// Numbers were asked of somebody who has none.
     NoCarrier,
+    /// Voices were asked of somebody who has none.
+    NoVoices,
 }
 
 impl From<AccountError> for Failure {
@@ -60,19 +67,13 @@ impl From<AccountError> for Failure {
 impl LiveVendors {
     /// Over connections of its own. The guard of `net` decides about users' addresses.
     pub fn new(settings: &config::Vendors, net: &Net) -> Result<Self, reqwest::Error> {
-        Ok(Self {
-            http: Http::new(net, CONNECT)?,
-            openai: settings.openai_base_url.clone(),
-            deepgram: settings.deepgram_base_url.clone(),
-            elevenlabs: settings.elevenlabs_base_url.clone(),
-            twilio: settings.twilio_base_url.clone(),
-        })
+        Ok(Self { http: Http::new(net, CONNECT)?, settings: settings.clone() })
     }
 
-    async fn ask(&self, provider: Provider, fields: &Fields) -> Result<(), Failure> {
+    async fn ask(&self, provider: Provider, fields: &Fields, session: Option<&Session>) -> Result<(), Failure> {
+        let base = self.base_url(provider, fields);
         match provider {
             Provider::Openai => {
-                let base = base_url(fields, &self.openai);
                 // Compatible servers of a user's own may do without a key.
                 let key = match fields.get("api_key") {
                     Some(key) => key.clone(),
@@ -82,75 +83,110 @@ impl LiveVendors {
                 let organization = fields.get("organization").map(Secret::expose);
                 Ok(openai::account::probe(&self.http, &base, &key, organization).await?)
             }
-            Provider::Deepgram => {
-                let base = base_url(fields, &self.deepgram);
-                Ok(deepgram::account::probe(&self.http, &base, required(fields, "api_key")?).await?)
-            }
+            Provider::Claude => Ok(anthropic::account::probe(&self.http, &base, required(fields, "api_key")?).await?),
+            Provider::Deepgram => Ok(deepgram::account::probe(&self.http, &base, required(fields, "api_key")?).await?),
             Provider::Elevenlabs => {
-                let base = base_url(fields, &self.elevenlabs);
                 Ok(elevenlabs::account::probe(&self.http, &base, required(fields, "api_key")?).await?)
             }
             Provider::Twilio => {
                 let base = self.twilio(fields)?;
-                let sid = required(fields, "account_sid")?.expose();
                 // The token signs webhooks, so it must be right even where a key is used for requests.
-                let token = TwilioAuth { user: sid.to_owned(), password: required(fields, "auth_token")?.clone() };
-                twilio::probe(&self.http, &base, sid, &token).await?;
-                match api_key(fields)? {
-                    Some(key) => Ok(twilio::probe(&self.http, &base, sid, &key).await?),
+                let token = twilio_token(fields)?;
+                twilio::probe(&self.http, &base, &token.user, &token).await?;
+                match twilio_key(fields)? {
+                    Some(key) => Ok(twilio::probe(&self.http, &base, &token.user, &key).await?),
                     None => Ok(()),
                 }
             }
-            Provider::Claude | Provider::Vonage | Provider::Salesforce => Err(Failure::NotYet),
+            Provider::Vonage => {
+                let (now, jti) = (SystemClock.wall(), Uuid::now_v7().to_string());
+                Ok(vonage::probe(&self.http, &self.vonage(fields), &vonage_auth(fields)?, now, &jti).await?)
+            }
+            Provider::Salesforce => {
+                let org = self.org(fields)?;
+                let (token, instance_url) = match session {
+                    Some(session) => (session.token.clone(), session.address.clone()),
+                    // What an exchange replaces has to be kept by whoever began it.
+                    None if self.is_renewed(provider, fields) => return Err(Failure::NoSession),
+                    None => {
+                        let token = self.salesforce_token(fields).await?;
+                        (token.access_token, token.instance_url)
+                    }
+                };
+                let instance = org.instance(&instance_url)?;
+                Ok(salesforce::account::probe(&self.http, &instance, &token).await?)
+            }
         }
+    }
+
+    async fn salesforce_token(&self, fields: &Fields) -> Result<Token, Failure> {
+        let (org, flow) = (self.org(fields)?, flow(fields)?);
+        let client_id = required(fields, "client_id")?.expose();
+        Ok(salesforce::token(&self.http, &org, client_id, &flow, SystemClock.wall()).await?)
+    }
+
+    async fn exchange(&self, provider: Provider, fields: &Fields) -> Result<Renewed, Failure> {
+        if provider != Provider::Salesforce {
+            return Err(Failure::NoSession);
+        }
+        let token = self.salesforce_token(fields).await?;
+        let session = Session { token: token.access_token, address: token.instance_url };
+        Ok(Renewed { session, replaced: token.refresh_token.map(|new| ("refresh_token", new)).into_iter().collect() })
     }
 
     async fn find(&self, provider: Provider, fields: &Fields, e164: &str) -> Result<Option<String>, Failure> {
         match provider {
             Provider::Twilio => {
-                let base = self.twilio(fields)?;
-                let sid = required(fields, "account_sid")?.expose();
-                let auth = match api_key(fields)? {
-                    Some(key) => key,
-                    None => TwilioAuth { user: sid.to_owned(), password: required(fields, "auth_token")?.clone() },
-                };
-                Ok(twilio::owns_number(&self.http, &base, sid, &auth, e164).await?)
+                let (base, token) = (self.twilio(fields)?, twilio_token(fields)?);
+                let sid = token.user.clone();
+                let auth = twilio_key(fields)?.unwrap_or(token);
+                Ok(twilio::owns_number(&self.http, &base, &sid, &auth, e164).await?)
             }
-            Provider::Vonage => Err(Failure::NotYet),
+            Provider::Vonage => {
+                Ok(vonage::owns_number(&self.http, &self.vonage(fields), &vonage_auth(fields)?, e164).await?)
+            }
             _ => Err(Failure::NoCarrier),
         }
     }
 
-    /// Where an account's API is: `api.{edge}.{region}.twilio.com` for one with a region, unless the operator has it elsewhere.
-    fn twilio(&self, fields: &Fields) -> Result<BaseUrl, Failure> {
-        let base = base_url(fields, &self.twilio);
-        let (region, edge) = (fields.get("region"), fields.get("edge"));
-        if base != BaseUrl::operator(TWILIO) || (region.is_none() && edge.is_none()) {
-            return Ok(base);
+    async fn list(&self, provider: Provider, fields: &Fields) -> Result<Voices, Failure> {
+        if provider != Provider::Elevenlabs {
+            return Err(Failure::NoVoices);
         }
-        // Twilio's own defaults for the one that is not given.
-        let region = region.map_or("us1", Secret::expose);
-        let edge = edge.map_or("ashburn", Secret::expose);
-        let is_label = |name: &str| {
-            (1..=32).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if !is_label(region) || !is_label(edge) {
-            return Err(Failure::Region);
+        let (base, key) = (self.base_url(provider, fields), required(fields, "api_key")?);
+        let list = elevenlabs::voices::voices(&self.http, &base, key).await?;
+        Ok(Voices { voices: list.voices.into_iter().map(shown).collect(), more: list.more })
+    }
+
+    async fn say(&self, provider: Provider, fields: &Fields, speech: &Speech) -> Result<Vec<u8>, Failure> {
+        if provider != Provider::Elevenlabs {
+            return Err(Failure::NoVoices);
         }
-        Ok(BaseUrl::operator(format!("https://api.{edge}.{region}.twilio.com")))
+        let (base, key) = (self.base_url(provider, fields), required(fields, "api_key")?);
+        let Speech { voice_id, text, model, language } = speech;
+        let utterance = Utterance { voice_id, text, model, language: language.as_deref() };
+        Ok(elevenlabs::voices::speak(&self.http, &base, key, &utterance).await?)
     }
 }
 
 impl Vendors for LiveVendors {
-    fn probe<'a>(&'a self, provider: Provider, fields: &'a Fields) -> BoxFuture<'a, Result<Probe, VendorError>> {
-        Box::pin(async move {
-            let begun = Instant::now();
-            match limited(self.ask(provider, fields)).await {
-                Ok(()) => Ok(Probe { response_time: begun.elapsed() }),
-                Err(failure) => Err(explain::failure(provider, fields, failure)),
-            }
-        })
+    fn probe<'a>(
+        &'a self,
+        provider: Provider,
+        fields: &'a Fields,
+        session: Option<&'a Session>,
+    ) -> BoxFuture<'a, Result<(), VendorError>> {
+        let asking = self.ask(provider, fields, session);
+        Box::pin(async move { explained(provider, fields, within(PROBE_LIMIT, asking).await) })
+    }
+
+    fn is_renewed(&self, provider: Provider, fields: &Fields) -> bool {
+        provider == Provider::Salesforce && fields.get("flow").is_some_and(|flow| flow.expose() == "refresh_token")
+    }
+
+    fn renew<'a>(&'a self, provider: Provider, fields: &'a Fields) -> BoxFuture<'a, Result<Renewed, VendorError>> {
+        let asking = self.exchange(provider, fields);
+        Box::pin(async move { explained(provider, fields, within(RENEW_LIMIT, asking).await) })
     }
 
     fn owns_number<'a>(
@@ -159,11 +195,27 @@ impl Vendors for LiveVendors {
         fields: &'a Fields,
         e164: &'a str,
     ) -> BoxFuture<'a, Result<Option<String>, VendorError>> {
-        Box::pin(async move {
-            limited(self.find(provider, fields, e164))
-                .await
-                .map_err(|failure| explain::failure(provider, fields, failure))
-        })
+        let asking = self.find(provider, fields, e164);
+        Box::pin(async move { explained(provider, fields, within(PROBE_LIMIT, asking).await) })
+    }
+
+    fn platform(&self, provider: Provider) -> Option<Fields> {
+        platform(&self.settings, provider)
+    }
+
+    fn voices<'a>(&'a self, provider: Provider, fields: &'a Fields) -> BoxFuture<'a, Result<Voices, VendorError>> {
+        let asking = self.list(provider, fields);
+        Box::pin(async move { explained(provider, fields, within(PROBE_LIMIT, asking).await) })
+    }
+
+    fn speak<'a>(
+        &'a self,
+        provider: Provider,
+        fields: &'a Fields,
+        speech: &'a Speech,
+    ) -> BoxFuture<'a, Result<Vec<u8>, VendorError>> {
+        let asking = self.say(provider, fields, speech);
+        Box::pin(async move { explained(provider, fields, within(SPEAK_LIMIT, asking).await) })
     }
 
     fn check_url<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<(), String>> {
@@ -171,33 +223,19 @@ impl Vendors for LiveVendors {
     }
 }
 
-/// Keeps what may be several probes to the limit of one.
-async fn limited<T>(asking: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    use trunkline_media::account::{PROBE_LIMIT, Unreachable};
+/// Keeps what may be several requests to the limit of one.
+async fn within<T>(limit: Duration, asking: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let timed_out = || Err(Failure::Account(AccountError::Unreachable(Unreachable::Timeout)));
-    tokio::time::timeout(PROBE_LIMIT, asking).await.unwrap_or_else(|_| timed_out())
+    tokio::time::timeout(limit, Box::pin(asking)).await.unwrap_or_else(|_| timed_out())
 }
 
-/// The credential's own address, or else the operator's.
-fn base_url(fields: &Fields, configured: &str) -> BaseUrl {
-    match fields.get("endpoint_url") {
-        Some(url) => BaseUrl::user(url.expose()),
-        None => BaseUrl::operator(configured.trim_end_matches('/')),
-    }
+fn explained<T>(provider: Provider, fields: &Fields, outcome: Result<T, Failure>) -> Result<T, VendorError> {
+    outcome.map_err(|failure| explain::failure(provider, fields, failure))
 }
 
-fn required<'a>(fields: &'a Fields, name: &'static str) -> Result<&'a Secret, Failure> {
-    fields.get(name).ok_or(Failure::Missing(name))
-}
-
-/// Twilio's API key, if the credential has one.
-fn api_key(fields: &Fields) -> Result<Option<TwilioAuth>, Failure> {
-    match (fields.get("api_key_sid"), fields.get("api_key_secret")) {
-        (Some(sid), Some(secret)) => Ok(Some(TwilioAuth { user: sid.expose().to_owned(), password: secret.clone() })),
-        (Some(_), None) => Err(Failure::Missing("api_key_secret")),
-        (None, Some(_)) => Err(Failure::Missing("api_key_sid")),
-        (None, None) => Ok(None),
-    }
+fn shown(voice: ListedVoice) -> Voice {
+    let ListedVoice { voice_id, name, category, description, languages, preview_url, labels } = voice;
+    Voice { voice_id, name, category, description, languages, preview_url, labels }
 }
 
 #[cfg(all(test, feature = "sim"))]

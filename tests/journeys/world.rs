@@ -133,6 +133,7 @@ impl Scene {
             twilio_account_sid: String::new(),
             twilio_auth_token: Secret::default(),
             twilio_base_url: twilio.http_url(),
+            ..Vendors::default()
         };
         Sims { deepgram, openai, elevenlabs, twilio, vendors }
     }

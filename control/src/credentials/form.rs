@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use trunkline_base::Secret;
 use utoipa::ToSchema;
 
+use super::pem;
 use crate::{
     check::{Checker, FieldErrors},
     vault::Fields,
@@ -52,12 +53,16 @@ impl FromStr for CredentialType {
 enum Kind {
     /// Anything, and nobody may see it.
     Secret,
+    /// An RSA key in PEM.
+    PrivateKey,
     /// Anything.
     Text,
     /// It becomes a segment of a URL's path.
     Identifier,
     /// It becomes a label of a host's name.
     Label,
+    /// It becomes the beginning of a host's name, or is one.
+    Domain,
     /// An address to connect to.
     Url,
     /// One of these.
@@ -80,6 +85,15 @@ pub(crate) struct Form {
     fields: &'static [Field],
     /// Which field, the first that is set, is the vendor's name of the account.
     account: &'static [&'static str],
+    cases: &'static [Case],
+}
+
+/// Fields that are required where another field has a value.
+#[derive(Debug)]
+struct Case {
+    field: &'static str,
+    value: &'static str,
+    requires: &'static [&'static str],
 }
 
 const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
@@ -109,29 +123,43 @@ const VONAGE: &[Field] = &[
     required("api_key", Kind::Identifier, "The account's API key"),
     required("api_secret", Kind::Secret, "The account's API secret"),
     required("application_id", Kind::Identifier, "The voice application"),
-    required("private_key", Kind::Secret, "The application's private key, as PEM"),
+    required(
+        "private_key",
+        Kind::PrivateKey,
+        "The application's private key, as PEM; line breaks may be written as \\n",
+    ),
     required("signature_secret", Kind::Secret, "What the carrier signs webhooks with"),
     optional("endpoint_url", Kind::Url, "A proxy, or a region's address, instead of the carrier's default"),
 ];
 
 const SALESFORCE: &[Field] = &[
     required("flow", Kind::OneOf(&["client_credentials", "jwt_bearer", "refresh_token"]), "How a token is got"),
-    required("my_domain", Kind::Text, "The organization's My Domain"),
-    required("client_id", Kind::Text, "The connected app's consumer key"),
-    optional("client_secret", Kind::Secret, "The connected app's consumer secret"),
-    optional("private_key", Kind::Secret, "The key of the certificate, as PEM, for jwt_bearer"),
-    optional("username", Kind::Text, "As whom, for jwt_bearer"),
-    optional("refresh_token", Kind::Secret, "For refresh_token"),
+    required("my_domain", Kind::Domain, "The organization's My Domain, such as acme or acme.my.salesforce.com"),
+    required("client_id", Kind::Text, "The app's consumer key"),
+    optional("client_secret", Kind::Secret, "The app's consumer secret; client_credentials needs it"),
+    optional("private_key", Kind::PrivateKey, "The key of the app's certificate, as PEM; jwt_bearer needs it"),
+    optional("username", Kind::Text, "As whom; jwt_bearer needs it"),
+    optional(
+        "refresh_token",
+        Kind::Secret,
+        "What refresh_token begins with; it is replaced whenever Salesforce replaces it",
+    ),
+];
+
+const SALESFORCE_CASES: &[Case] = &[
+    Case { field: "flow", value: "client_credentials", requires: &["client_secret"] },
+    Case { field: "flow", value: "jwt_bearer", requires: &["private_key", "username"] },
+    Case { field: "flow", value: "refresh_token", requires: &["refresh_token"] },
 ];
 
 static FORMS: [Form; 7] = [
-    form(Provider::Openai, CredentialType::ApiKey, KEY, &[]),
-    form(Provider::Claude, CredentialType::ApiKey, KEY, &[]),
-    form(Provider::Deepgram, CredentialType::ApiKey, KEY, &[]),
-    form(Provider::Elevenlabs, CredentialType::ApiKey, KEY, &[]),
-    form(Provider::Twilio, CredentialType::BasicAuth, TWILIO, &["account_sid"]),
-    form(Provider::Vonage, CredentialType::BasicAuth, VONAGE, &["application_id", "api_key"]),
-    form(Provider::Salesforce, CredentialType::Oauth, SALESFORCE, &[]),
+    form(Provider::Openai, CredentialType::ApiKey, KEY, &[], &[]),
+    form(Provider::Claude, CredentialType::ApiKey, KEY, &[], &[]),
+    form(Provider::Deepgram, CredentialType::ApiKey, KEY, &[], &[]),
+    form(Provider::Elevenlabs, CredentialType::ApiKey, KEY, &[], &[]),
+    form(Provider::Twilio, CredentialType::BasicAuth, TWILIO, &["account_sid"], &[]),
+    form(Provider::Vonage, CredentialType::BasicAuth, VONAGE, &["application_id", "api_key"], &[]),
+    form(Provider::Salesforce, CredentialType::Oauth, SALESFORCE, &[], SALESFORCE_CASES),
 ];
 
 const fn form(
@@ -139,8 +167,9 @@ const fn form(
     credential_type: CredentialType,
     fields: &'static [Field],
     account: &'static [&'static str],
+    cases: &'static [Case],
 ) -> Form {
-    Form { provider, credential_type, fields, account }
+    Form { provider, credential_type, fields, account, cases }
 }
 
 impl Form {
@@ -154,15 +183,31 @@ impl Form {
         Self::all_of(provider).find(|form| form.credential_type == credential_type)
     }
 
-    /// Checks values. What is empty counts as not set. Errors are named `credentials.<field>` and quote no value.
+    /// Checks values, and brings keys into one form. What is empty counts as not set. Errors are named `credentials.<field>` and quote
+    /// no value.
     pub(crate) fn read(&self, mut values: BTreeMap<String, Secret>) -> Result<Fields, FieldErrors> {
         values.retain(|_, value| !value.is_empty());
         let mut check = Checker::default();
         check.inside("credentials", |check| {
             for field in self.fields {
-                match values.get(field.name) {
-                    Some(value) => field.check(check, value.expose()),
-                    None => check.require(field.name, !field.required, "is required"),
+                let Some(value) = values.get(field.name) else {
+                    check.require(field.name, !field.required, "is required");
+                    continue;
+                };
+                let kept = field.check(check, value);
+                if let Some(kept) = kept {
+                    values.insert(field.name.to_owned(), kept);
+                }
+            }
+            for case in
+                self.cases.iter().filter(|case| values.get(case.field).is_some_and(|it| it.expose() == case.value))
+            {
+                for name in case.requires {
+                    check.require(
+                        name,
+                        values.contains_key(*name),
+                        format!("is required for the {} {}", case.field, case.value),
+                    );
                 }
             }
             for name in values.keys().filter(|name| !self.has(name)) {
@@ -187,19 +232,47 @@ impl Form {
         let properties: Map<String, Value> =
             self.fields.iter().map(|field| (field.name.to_owned(), field.json_schema())).collect();
         let required: Vec<&str> = self.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
-        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+        let mut schema =
+            json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+        if !self.cases.is_empty() {
+            schema["allOf"] = self.cases.iter().map(Case::json_schema).collect();
+        }
+        schema
     }
 }
 
-/// Longest identifier and longest label of a host's name.
+impl Case {
+    fn json_schema(&self) -> Value {
+        json!({
+            "if": { "properties": { self.field: { "const": self.value } }, "required": [self.field] },
+            "then": { "required": self.requires },
+        })
+    }
+}
+
+/// Longest identifier, longest label of a host's name, and longest such name.
 const IDENTIFIER: usize = 128;
 const LABEL: usize = 63;
+const DOMAIN: usize = 253;
 
 impl Field {
-    fn check(&self, check: &mut Checker, value: &str) {
+    /// Checks a value: what to keep in its place, if that is another spelling.
+    fn check(&self, check: &mut Checker, secret: &Secret) -> Option<Secret> {
+        let value = secret.expose();
         check.text(self.name, value, 1..=LONGEST);
         match self.kind {
             Kind::Secret | Kind::Text | Kind::Url => {}
+            Kind::PrivateKey => match pem::private_key(secret) {
+                Ok(key) => return Some(key),
+                Err(message) => check.require(self.name, false, message),
+            },
+            Kind::Domain => {
+                check.require(
+                    self.name,
+                    is_domain(value),
+                    "must be a name such as acme or acme.my.salesforce.com, in lower case and without https://",
+                );
+            }
             Kind::Identifier => {
                 let ok = value.len() <= IDENTIFIER
                     && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
@@ -214,6 +287,7 @@ impl Field {
                 check.require(self.name, values.contains(&value), format!("must be one of {}", values.join(", ")));
             }
         }
+        None
     }
 
     fn json_schema(&self) -> Value {
@@ -223,8 +297,12 @@ impl Field {
             schema["minLength"] = 1.into();
         }
         match self.kind {
-            Kind::Secret => schema["format"] = "password".into(),
+            Kind::Secret | Kind::PrivateKey => schema["format"] = "password".into(),
             Kind::Text => {}
+            Kind::Domain => {
+                schema["pattern"] = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)?$".into();
+                schema["maxLength"] = DOMAIN.into();
+            }
             Kind::Identifier => schema["pattern"] = format!("^[A-Za-z0-9_-]{{0,{IDENTIFIER}}}$").into(),
             Kind::Label => schema["pattern"] = format!("^[a-z0-9-]{{0,{LABEL}}}$").into(),
             Kind::Url => schema["format"] = "uri".into(),
@@ -234,9 +312,21 @@ impl Field {
     }
 }
 
+/// Labels with dots between: nothing in it can end the host of a URL.
+fn is_domain(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=LABEL).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= DOMAIN && name.split('.').all(is_label)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::PRIVATE_KEY;
 
     fn read(provider: Provider, values: &[(&str, &str)]) -> Result<Fields, String> {
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
@@ -280,11 +370,92 @@ mod tests {
             ("api_key", "abc"),
             ("api_secret", "s"),
             ("application_id", "app-1"),
-            ("private_key", "-----BEGIN"),
+            ("private_key", PRIVATE_KEY),
             ("signature_secret", "s"),
         ];
         let form = Form::of(Provider::Vonage, CredentialType::BasicAuth).unwrap();
         assert_eq!(form.account_of(&read(Provider::Vonage, &vonage).unwrap()).as_deref(), Some("app-1"));
         assert!(Form::of(Provider::Vonage, CredentialType::ApiKey).is_none());
+    }
+
+    #[test]
+    fn each_flow_of_salesforce_says_what_it_needs() {
+        let of = |flow: &str, more: &[(&str, &str)]| {
+            let base = [("flow", flow), ("my_domain", "acme"), ("client_id", "3MVG9")];
+            read(Provider::Salesforce, &[&base, more].concat()).map(|fields| fields.names().len())
+        };
+        assert_eq!(
+            of("client_credentials", &[]).unwrap_err(),
+            "credentials.client_secret: is required for the flow client_credentials"
+        );
+        assert_eq!(
+            of("jwt_bearer", &[("client_secret", "s")]).unwrap_err(),
+            "credentials.private_key: is required for the flow jwt_bearer\n\
+             credentials.username: is required for the flow jwt_bearer"
+        );
+        assert_eq!(
+            of("refresh_token", &[("refresh_token", "")]).unwrap_err(),
+            "credentials.refresh_token: is required for the flow refresh_token"
+        );
+        assert_eq!(of("client_credentials", &[("client_secret", "s")]), Ok(4));
+        assert_eq!(of("jwt_bearer", &[("private_key", PRIVATE_KEY), ("username", "ada@example.com")]), Ok(5));
+        // A public client has no secret.
+        assert_eq!(of("refresh_token", &[("refresh_token", "5Aep")]), Ok(4));
+        let schema = Form::of(Provider::Salesforce, CredentialType::Oauth).unwrap().json_schema();
+        assert_eq!(schema["allOf"][1]["then"]["required"], json!(["private_key", "username"]));
+    }
+
+    #[test]
+    fn a_domain_is_labels_and_nothing_that_ends_a_host() {
+        for good in
+            ["acme", "acme.my.salesforce.com", "acme--dev.sandbox", "acme-dev-ed.develop.my.salesforce.com", "login"]
+        {
+            assert!(is_domain(good), "{good}");
+        }
+        let long = "a.".repeat(127) + "aa";
+        for bad in [
+            "",
+            ".",
+            "acme.",
+            ".acme",
+            "a..b",
+            "-a",
+            "a-",
+            "Acme",
+            "https://acme",
+            "acme/x",
+            "acme#",
+            "acme?x",
+            "acme:443",
+            "a@b",
+            "a b",
+            "a\\b",
+            "a%2eb",
+            "é",
+            "a_b",
+            "a\n",
+            &long,
+        ] {
+            assert!(!is_domain(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_kept_with_its_lines_as_they_should_be() {
+        let pasted = PRIVATE_KEY.trim().replace('\n', "\\n");
+        let of = |key: &str| {
+            let fields = [
+                ("api_key", "abc"),
+                ("api_secret", "s"),
+                ("application_id", "app-1"),
+                ("private_key", key),
+                ("signature_secret", "s"),
+            ];
+            read(Provider::Vonage, &fields)
+        };
+        assert_eq!(of(&pasted).unwrap().get("private_key").unwrap().expose(), PRIVATE_KEY);
+        let error = of("hush-hush").unwrap_err();
+        assert!(error.starts_with("credentials.private_key: must be the whole private key as PEM"), "{error}");
+        assert!(!error.contains("hush"), "{error}");
     }
 }

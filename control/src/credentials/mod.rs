@@ -1,8 +1,11 @@
 //! Credentials: what a tenant is known by at its vendors. Their values go in and never come out.
 
 mod form;
+mod lease;
 mod model;
+mod pem;
 mod probe;
+mod renewal;
 pub mod rotation;
 pub mod store;
 #[cfg(test)]
@@ -16,7 +19,10 @@ use trunkline_base::Secret;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use self::model::{CreatedCredential, CreatedStatus, CredentialList, CredentialPatch, NewCredential};
+use self::model::{
+    CreatedCredential, CreatedStatus, CredentialList, CredentialPatch, NewCredential, TestReport, TestRequest,
+};
+pub use self::pem::private_key;
 pub use self::{
     form::CredentialType,
     model::{Credential, TestStatus},
@@ -34,7 +40,7 @@ use crate::{
 };
 
 pub(crate) fn router() -> OpenApiRouter<Control> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, change, remove))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, change, remove)).routes(routes!(test))
 }
 
 /// Keep a credential
@@ -165,6 +171,30 @@ async fn remove(caller: Allowed<Admin>, State(control): State<Control>, id: Path
     tx.commit().await?;
     let in_use = "An installed integration or a phone number uses the credential";
     removal.answer("Credential removed", in_use, ErrorCode::CredentialNotFound)
+}
+
+/// Test a credential
+///
+/// Makes a real request to the vendor. That it refuses, fails or takes longer than 10 s is a result too, and is remembered as the
+/// credential's last test. Where the vendor replaces a refresh token on use, the new one is kept.
+#[utoipa::path(
+    post, path = "/v1/integrations/test-credential", tag = "integrations", operation_id = "test_credential", security(("bearer" = [])), request_body = TestRequest,
+    responses(
+        (status = 200, description = "What came of it", body = Envelope<TestReport>),
+        (status = 409, description = "The credential was changed during its test", body = crate::error::ErrorBody),
+        WriteRefusals,
+    )
+)]
+async fn test(
+    caller: Allowed<Admin>,
+    State(control): State<Control>,
+    Body(body): Body<TestRequest>,
+) -> Result<Reply<TestReport>, ApiError> {
+    let mut tx = control.db.begin(caller.tenant).await?;
+    let credential = store::get_encrypted(&mut tx, caller.tenant, body.credential_id).await?.ok_or_else(missing)?;
+    drop(tx);
+    let tested = probe(&control, caller.tenant, &credential).await?;
+    Ok(Reply::ok("Connection test completed", tested.into()))
 }
 
 fn missing() -> ApiError {

@@ -8,8 +8,12 @@ use trunkline_base::Secret;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::CredentialType;
-use crate::{http::Pagination, tenant::TenantId, vendors::Provider};
+use super::{CredentialType, probe::Tested};
+use crate::{
+    http::Pagination,
+    tenant::TenantId,
+    vendors::{Provider, VendorError, VendorErrorKind},
+};
 
 /// A credential to keep.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -143,4 +147,66 @@ pub struct Credential {
 pub(super) struct CredentialList {
     pub(super) credentials: Vec<Credential>,
     pub(super) pagination: Pagination,
+}
+
+/// Which credential to test.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestRequest {
+    /// Its id.
+    pub(super) credential_id: Uuid,
+}
+
+/// What came of a test.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TestReport {
+    /// Whether the vendor takes the credential.
+    status: TestOutcome,
+    /// Milliseconds until that was known.
+    response_time_ms: u64,
+    /// Why it failed; null if it did not.
+    error_details: Option<TestFailure>,
+}
+
+/// Whether a test succeeded.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TestOutcome {
+    /// The vendor takes the credential.
+    Success,
+    /// It doesn't, or nobody could be asked.
+    Failed,
+}
+
+/// Why a test failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TestFailure {
+    /// For programs.
+    kind: VendorErrorKind,
+    /// For people: what is wrong and what to do.
+    explanation: String,
+    /// Whose service it is.
+    vendor: Provider,
+    /// The HTTP status that the vendor answered with, if it did.
+    status: Option<u16>,
+    /// The vendor's own code, if it gave one.
+    code: Option<String>,
+}
+
+impl From<Tested> for TestReport {
+    fn from(tested: Tested) -> Self {
+        let (status, error_details) = match tested.outcome {
+            Ok(()) => (TestOutcome::Success, None),
+            Err(error) => (TestOutcome::Failed, Some(error.into())),
+        };
+        let response_time_ms = u64::try_from(tested.response_time.as_millis()).unwrap_or(u64::MAX);
+        Self { status, response_time_ms, error_details }
+    }
+}
+
+impl From<VendorError> for TestFailure {
+    fn from(error: VendorError) -> Self {
+        let VendorError { provider, kind, explanation, status, code } = error;
+        Self { kind, explanation, vendor: provider, status, code }
+    }
 }

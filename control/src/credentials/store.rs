@@ -169,6 +169,32 @@ pub async fn rotate(
     Ok(done.rows_affected() == 1)
 }
 
+/// Puts other values into one that has not changed since it was read: its version from now on. What was said of its last test stays.
+pub async fn renew(
+    tx: &mut Tx,
+    tenant: TenantId,
+    read: &StoredCredential,
+    sealed: &Sealed,
+    fields_set: &[String],
+) -> Result<Option<i32>, DbError> {
+    let version = sqlx::query_scalar!(
+        "update credentials set encrypted_credentials = $5, key_fingerprint = $6, fields_set = $7, version = version + 1,
+            updated_at = now()
+         where tenant_id = $1 and id = $2 and version = $3 and encrypted_credentials = $4 and deleted_at is null
+         returning version",
+        tenant.as_uuid(),
+        read.id,
+        read.version,
+        read.encrypted,
+        sealed.token,
+        sealed.key_fingerprint,
+        fields_set
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(version)
+}
+
 /// Removes one that nothing uses, and forgets its values.
 pub async fn remove(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<Removal, DbError> {
     // Whoever begins to use it locks it too: see `lock`.

@@ -7,7 +7,7 @@ use crate::{
     Control,
     auth::Role,
     db::Db,
-    testing::{Api, Log, User, integration_id},
+    testing::{Api, Log, PRIVATE_KEY, User, integration_id},
     vault::Vault,
     vendors::Provider,
 };
@@ -295,4 +295,260 @@ async fn a_swap_needs_the_token_that_is_there() {
     assert!(!store::rotate(&mut tx, ada.tenant, id, &stored.encrypted, &sealed).await.unwrap());
     let after = store::get_encrypted(&mut tx, ada.tenant, id).await.unwrap().unwrap();
     assert_eq!((after.encrypted, after.version), (sealed.token, stored.version));
+}
+
+const TEST: &str = "/v1/integrations/test-credential";
+
+/// A credential whose refresh token is replaced on each use.
+async fn renewed(api: &Api, user: &User, key: &str) -> Uuid {
+    api.vendors.accept(key);
+    api.vendors.refresh_token(key, "r");
+    let body = json!({
+        "integration_id": integration_id(Provider::Salesforce), "credential_name": "CRM", "credential_type": "oauth",
+        "credentials": { "flow": "refresh_token", "my_domain": "acme", "client_id": key, "refresh_token": "r" },
+    });
+    let created = api.post(user, PATH, body).await;
+    created.data()["credential_id"].as_str().unwrap().parse().unwrap()
+}
+
+async fn fields_of(api: &Api, user: &User, id: Uuid) -> crate::vault::Fields {
+    let mut tx = api.control.db.begin(user.tenant).await.unwrap();
+    let stored = store::get_encrypted(&mut tx, user.tenant, id).await.unwrap().unwrap();
+    api.control.vault.open(&stored.encrypted).unwrap()
+}
+
+async fn refresh_token_of(api: &Api, user: &User, id: Uuid) -> String {
+    fields_of(api, user, id).await.get("refresh_token").unwrap().expose().to_owned()
+}
+
+#[tokio::test]
+async fn a_test_says_what_came_of_it_and_is_remembered() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let admin = api.user(ada.tenant, Role::Admin);
+    let id = api.credential(&ada, Provider::Claude, "good").await;
+    let good = api.post(&admin, TEST, json!({ "credential_id": id })).await;
+    assert_eq!(good.body["message"], "Connection test completed");
+    assert!(good.data()["response_time_ms"].is_u64());
+    assert_eq!((&good.data()["status"], &good.data()["error_details"]), (&json!("success"), &Value::Null));
+    let read = api.get(&ada, &format!("{PATH}/{id}")).await;
+    assert_eq!((&read.data()["last_test_status"], &read.data()["last_test_error"]), (&json!("success"), &Value::Null));
+    assert!(read.data()["last_tested_at"].is_string());
+
+    api.vendors.revoke("good");
+    let failed = api.post(&ada, TEST, json!({ "credential_id": id })).await;
+    assert_eq!((failed.status.as_u16(), &failed.data()["status"]), (200, &json!("failed")));
+    let details = json!({ "kind": "wrong_key", "explanation": "the key is not valid", "vendor": "claude", "status": 401, "code": null });
+    assert_eq!(failed.data()["error_details"], details);
+    let read = api.get(&ada, &format!("{PATH}/{id}")).await;
+    let expected = (&json!("failed"), &json!("claude: the key is not valid"));
+    assert_eq!((&read.data()["last_test_status"], &read.data()["last_test_error"]), expected);
+    assert_eq!(read.data()["version"], 1, "a test is no change");
+}
+
+#[tokio::test]
+async fn only_administrators_test_and_only_what_is_theirs() {
+    let api = Api::new().await;
+    let (ada, eve) = (api.owner(), api.owner());
+    let id = api.credential(&ada, Provider::Openai, "good").await;
+    for role in [Role::Viewer, Role::Member] {
+        let other = api.user(ada.tenant, role);
+        assert_eq!(api.post(&other, TEST, json!({ "credential_id": id })).await.error(), (403, "TENANT_ACCESS_DENIED"));
+    }
+    for id in [id, Uuid::now_v7()] {
+        assert_eq!(api.post(&eve, TEST, json!({ "credential_id": id })).await.error(), (404, "CREDENTIAL_NOT_FOUND"));
+    }
+    for body in [json!({}), json!({ "credential_id": "x" }), json!({ "credential_id": id, "fields": {} })] {
+        assert_eq!(api.post(&ada, TEST, body).await.error(), (422, "VALIDATION_ERROR"));
+    }
+    assert_eq!(api.get(&ada, &format!("{PATH}/{id}")).await.data()["last_test_status"], "not_tested");
+}
+
+#[tokio::test]
+async fn a_vendor_that_never_answers_is_a_result_after_ten_seconds() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let id = api.credential(&ada, Provider::Deepgram, "slow").await;
+    api.vendors.hang("slow");
+    let later = async {
+        api.vendors.hanging.notified().await;
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        tokio::time::resume();
+    };
+    let (answer, ()) = tokio::join!(api.post(&ada, TEST, json!({ "credential_id": id })), later);
+    let details = &answer.data()["error_details"];
+    assert_eq!((&answer.data()["status"], &details["kind"]), (&json!("failed"), &json!("unreachable")));
+    assert!(details["explanation"].as_str().unwrap().contains("within 10 seconds"), "{details}");
+    assert!(answer.data()["response_time_ms"].as_u64().unwrap() >= 10_000);
+    assert_eq!(api.get(&ada, &format!("{PATH}/{id}")).await.data()["last_test_status"], "failed");
+}
+
+/// What a test finds out is not said of values that it did not test.
+#[tokio::test]
+async fn a_test_of_former_values_is_not_remembered() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let id = api.credential(&ada, Provider::Deepgram, "slow").await;
+    api.vendors.hang("slow");
+    let later = async {
+        api.vendors.hanging.notified().await;
+        api.patch(&ada, &format!("{PATH}/{id}"), json!({ "credentials": { "api_key": "other" } })).await.data();
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        tokio::time::resume();
+    };
+    let (answer, ()) = tokio::join!(api.post(&ada, TEST, json!({ "credential_id": id })), later);
+    assert_eq!(answer.data()["status"], "failed");
+    assert_eq!(api.get(&ada, &format!("{PATH}/{id}")).await.data()["last_test_status"], "not_tested");
+}
+
+#[tokio::test]
+async fn a_replaced_refresh_token_is_kept_and_the_next_exchange_uses_it() {
+    let api = Api::new().await;
+    let log = Log::capture();
+    let ada = api.owner();
+    let id = renewed(&api, &ada, "client").await;
+    for expected in ["r'", "r''"] {
+        let tested = api.post(&ada, TEST, json!({ "credential_id": id })).await;
+        assert_eq!(tested.data()["status"], "success", "{:#}", tested.body);
+        assert_eq!(refresh_token_of(&api, &ada, id).await, expected);
+    }
+    let read = api.get(&ada, &format!("{PATH}/{id}")).await;
+    assert_eq!((&read.data()["last_test_status"], &read.data()["version"]), (&json!("success"), &json!(3)));
+    assert_eq!(read.data()["fields_set"], json!(["client_id", "flow", "my_domain", "refresh_token"]));
+    api.installation(&ada, Provider::Salesforce, id).await;
+    assert_eq!(refresh_token_of(&api, &ada, id).await, "r'''");
+    assert!(!log.text().contains("r'"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn exchanges_of_one_credential_wait_for_each_other() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let (one, other) = (renewed(&api, &ada, "one").await, renewed(&api, &ada, "other").await);
+    let test = |id: Uuid| api.post(&ada, TEST, json!({ "credential_id": id }));
+    let (a, b, c, d) = tokio::join!(test(one), test(one), test(one), test(other));
+    for answer in [a, b, c, d] {
+        assert_eq!(answer.data()["status"], "success", "{:#}", answer.body);
+    }
+    assert_eq!((refresh_token_of(&api, &ada, one).await, api.vendors.renewals().0), ("r'''".into(), 4));
+    // Two credentials, so two at once at most.
+    assert!(api.vendors.renewals().1 <= 2);
+    let owner = api.scratch.superuser().await;
+    let leases: i64 = sqlx::query_scalar("select count(*) from slots").fetch_one(owner.pool()).await.unwrap();
+    assert_eq!(leases, 0);
+}
+
+/// The vendor has answered and the old token is dead: that nobody waits any more must not lose the new one.
+#[tokio::test]
+async fn a_token_is_kept_though_whoever_asked_has_gone() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let id = renewed(&api, &ada, "client").await;
+    let held = api.vendors.renewing.write().await;
+    let mut asking = Box::pin(api.post(&ada, TEST, json!({ "credential_id": id })));
+    let begun = async {
+        while api.vendors.renewals().1 == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answer = &mut asking => panic!("{:#}", answer.body),
+        () = begun => {}
+    }
+    drop(asking);
+    drop(held);
+    while refresh_token_of(&api, &ada, id).await != "r'" {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_changes_meanwhile_loses_no_token() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let id = renewed(&api, &ada, "client").await;
+    let held = api.vendors.renewing.write().await;
+    let rename = async {
+        while api.vendors.renewals().1 == 0 {
+            tokio::task::yield_now().await;
+        }
+        api.patch(&ada, &format!("{PATH}/{id}"), json!({ "credential_name": "Renamed" })).await.data();
+        drop(held);
+    };
+    let (tested, ()) = tokio::join!(api.post(&ada, TEST, json!({ "credential_id": id })), rename);
+    assert_eq!(tested.data()["status"], "success");
+    let read = api.get(&ada, &format!("{PATH}/{id}")).await;
+    assert_eq!(
+        (&read.data()["credential_name"], &read.data()["last_test_status"]),
+        (&json!("Renamed"), &json!("success"))
+    );
+    assert_eq!(refresh_token_of(&api, &ada, id).await, "r'");
+}
+
+#[tokio::test]
+async fn what_somebody_sets_meanwhile_is_not_overwritten() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let id = renewed(&api, &ada, "client").await;
+    let held = api.vendors.renewing.write().await;
+    let set = async {
+        while api.vendors.renewals().1 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let fields =
+            json!({ "flow": "refresh_token", "my_domain": "acme", "client_id": "client", "refresh_token": "new" });
+        api.patch(&ada, &format!("{PATH}/{id}"), json!({ "credentials": fields })).await.data();
+        drop(held);
+    };
+    let (tested, ()) = tokio::join!(api.post(&ada, TEST, json!({ "credential_id": id })), set);
+    assert_eq!(tested.error(), (409, "CONFLICT"));
+    assert_eq!(refresh_token_of(&api, &ada, id).await, "new");
+    assert_eq!(api.get(&ada, &format!("{PATH}/{id}")).await.data()["last_test_status"], "not_tested");
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_kept_is_said_loudly() {
+    let api = Api::new().await;
+    let log = Log::capture();
+    let ada = api.owner();
+    let id = renewed(&api, &ada, "client").await;
+    let owner = api.scratch.superuser().await;
+    for statement in [
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$",
+        "create trigger refuse before update on credentials for each row execute function refuse()",
+    ] {
+        sqlx::query(statement).execute(owner.pool()).await.unwrap();
+    }
+    let renewal = super::renewal::renew(&api.control, ada.tenant, id).await;
+    let error = renewal.unwrap_err();
+    assert_eq!(error.code, crate::error::ErrorCode::ServerError);
+    assert!(error.message.contains("authorise the app again"), "{}", error.message);
+    let logged = log.text();
+    assert!(logged.contains("COULD NOT BE STORED") && logged.contains(&id.to_string()), "{logged}");
+    assert!(!logged.contains("r'") && !error.message.contains("r'"), "{logged}");
+}
+
+#[tokio::test]
+async fn a_private_key_is_checked_before_it_is_kept() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let body = |key: &str| {
+        json!({
+            "integration_id": integration_id(Provider::Vonage), "credential_name": "Ours", "credential_type": "basic_auth",
+            "credentials": {
+                "api_key": "abc", "api_secret": "s", "application_id": Uuid::now_v7(), "private_key": key, "signature_secret": "s",
+            },
+        })
+    };
+    let refused = api.post(&ada, PATH, body("hush-hush")).await;
+    assert_eq!(refused.error(), (422, "VALIDATION_ERROR"));
+    let field = &refused.body["details"]["fields"][0];
+    assert_eq!(field["field"], "credentials.private_key");
+    assert!(field["message"].as_str().unwrap().contains("as PEM"), "{field}");
+    assert!(!refused.body.to_string().contains("hush"), "{:#}", refused.body);
+    let kept = api.post(&ada, PATH, body(&PRIVATE_KEY.replace('\n', "\\n"))).await;
+    let id = kept.data()["credential_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(fields_of(&api, &ada, id).await.get("private_key").unwrap().expose(), PRIVATE_KEY);
 }

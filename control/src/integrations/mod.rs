@@ -96,7 +96,8 @@ async fn install(
         return Err(already());
     }
     drop(tx);
-    credentials::probe(&control, tenant, &credential).await?.map_err(|error| test_failed(&error))?;
+    let tested = credentials::probe(&control, tenant, &credential).await?;
+    tested.outcome.map_err(|error| test_failed(&error))?;
     let mut tx = control.db.begin(tenant).await?;
     // It may have been removed while the vendor was asked.
     if !credentials::store::lock(&mut tx, tenant, credential.id).await? {

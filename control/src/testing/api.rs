@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
     response::Response,
 };
@@ -61,6 +61,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its body; null if it is no JSON.
     pub body: Value,
+    /// Its body as it came.
+    pub bytes: Bytes,
 }
 
 impl Answer {
@@ -217,7 +219,7 @@ impl Api {
         }
         let bytes = to_bytes(body, 16 * 1024 * 1024).await.expect("a body");
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer { status: parts.status, headers: parts.headers, body, bytes }
     }
 }
 

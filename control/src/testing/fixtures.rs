@@ -6,6 +6,9 @@ use uuid::Uuid;
 use super::{Answer, Api, User};
 use crate::vendors::Provider;
 
+/// An RSA key of 2048 bits that opens nothing.
+pub const PRIVATE_KEY: &str = include_str!("private_key.pem");
+
 /// The catalogue's id of a provider's integration.
 pub fn integration_id(provider: Provider) -> Uuid {
     let n = Provider::ALL.into_iter().zip(1..).find(|(each, _)| *each == provider).map_or(0, |(_, n)| n);
@@ -30,11 +33,12 @@ impl Api {
             }
             Provider::Vonage => (
                 "basic_auth",
-                json!({ "api_key": key, "api_secret": "s", "application_id": Uuid::now_v7(), "private_key": "pem", "signature_secret": "s" }),
+                json!({ "api_key": key, "api_secret": "s", "application_id": Uuid::now_v7(), "private_key": PRIVATE_KEY, "signature_secret": "s" }),
             ),
-            Provider::Salesforce => {
-                ("oauth", json!({ "flow": "refresh_token", "my_domain": "acme", "client_id": key }))
-            }
+            Provider::Salesforce => (
+                "oauth",
+                json!({ "flow": "client_credentials", "my_domain": "acme", "client_id": key, "client_secret": "s" }),
+            ),
             Provider::Openai | Provider::Claude | Provider::Deepgram | Provider::Elevenlabs => {
                 ("api_key", json!({ "api_key": key }))
             }

@@ -12,7 +12,7 @@ pub use self::{
     api::{Answer, Api, User, control, listen_at, user},
     database::ScratchDb,
     events::{Event, Events},
-    fixtures::{agent_body, integration_id},
+    fixtures::{PRIVATE_KEY, agent_body, integration_id},
     log::Log,
     redis::RedisServer,
     vendors::ScriptedVendors,

@@ -2,6 +2,7 @@
 //!
 //! One generation is one task with a bounded channel. Dropping the stream cancels the request at the vendor.
 
+pub mod anthropic;
 pub mod openai;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};

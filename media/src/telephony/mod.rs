@@ -6,6 +6,7 @@
 mod bad;
 mod socket;
 pub mod twilio;
+pub mod vonage;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 

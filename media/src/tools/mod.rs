@@ -1,5 +1,7 @@
 //! The tools that an agent may call. `end_call` is built into the turn machine; all others run here, each within its limit.
 
+pub mod salesforce;
+
 use std::{fmt::Debug, time::Duration};
 
 use crate::{

@@ -143,6 +143,7 @@ impl Vendors {
             twilio_account_sid: ACCOUNT.into(),
             twilio_auth_token: Secret::new(TOKEN),
             twilio_base_url: self.twilio.http_url(),
+            ..crate::config::Vendors::default()
         };
         Api::of_new_owner(&server.url, &secrets.jwt_secret)
             .set_up(&keys, &serde_json::from_str(AGENT)?, NUMBER, |_, _| {})

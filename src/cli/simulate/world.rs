@@ -238,6 +238,7 @@ impl Simulators {
             twilio_account_sid: ACCOUNT_SID.into(),
             twilio_auth_token: Secret::new(AUTH_TOKEN),
             twilio_base_url: self.twilio.http_url(),
+            ..Vendors::default()
         }
     }
 

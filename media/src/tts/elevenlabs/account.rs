@@ -44,14 +44,14 @@ pub async fn probe(http: &Http, base_url: &BaseUrl, api_key: &Secret) -> Result<
     .await
 }
 
-fn sensitive(key: &Secret) -> Result<HeaderValue, AccountError> {
+pub(super) fn sensitive(key: &Secret) -> Result<HeaderValue, AccountError> {
     let mut value = HeaderValue::from_str(key.expose()).map_err(|_| AccountError::Key)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 /// The vendor says 401 to much that a key may not do or has used up.
-fn about_key(refusal: Refusal) -> AccountError {
+pub(super) fn about_key(refusal: Refusal) -> AccountError {
     match refusal.code.as_deref() {
         Some("missing_permissions") => AccountError::NoPermission(refusal),
         Some("quota_exceeded") => AccountError::Quota(refusal),
@@ -60,7 +60,7 @@ fn about_key(refusal: Refusal) -> AccountError {
 }
 
 /// `{"detail": {"code", "status", …}}`, where older answers have `status` alone.
-fn code_of(body: &Value) -> Option<String> {
+pub(super) fn code_of(body: &Value) -> Option<String> {
     let detail = body.get("detail")?;
     account::text(detail, "code").or_else(|| account::text(detail, "status"))
 }

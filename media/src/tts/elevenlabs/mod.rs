@@ -15,6 +15,7 @@ mod reply;
 mod session;
 mod socket;
 mod text;
+pub mod voices;
 mod wire;
 
 pub use driver::open;

@@ -1,9 +1,10 @@
 //! The control plane's questions, put to the vendors' simulators over real sockets.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod voices;
+
 use std::{net::SocketAddr, sync::Arc};
 
-use clap::Parser;
 use trunkline_base::guard::{AllowedRanges, Guard};
 use trunkline_control::vendors::VendorErrorKind as Kind;
 use trunkline_sim::{
@@ -15,16 +16,10 @@ use trunkline_sim::{
     twilio::{Account, AccountStatus, ApiKey, TwilioConfig, TwilioSim},
 };
 
-use super::*;
+use super::{access::TWILIO, *};
 
 const SID: &str = "AC00000000000000000000000000000001";
 const NUMBER: &str = "+14155550100";
-
-#[derive(Debug, Parser)]
-struct Cli {
-    #[command(flatten)]
-    vendors: config::Vendors,
-}
 
 /// Settings in which nobody is at any vendor's address.
 fn settings() -> config::Vendors {
@@ -34,7 +29,10 @@ fn settings() -> config::Vendors {
         openai_base_url: nobody.into(),
         elevenlabs_base_url: nobody.into(),
         twilio_base_url: nobody.into(),
-        ..Cli::parse_from(["trunkline"]).vendors
+        anthropic_base_url: nobody.into(),
+        vonage_base_url: nobody.into(),
+        salesforce_login_url: Some(nobody.parse().unwrap()),
+        ..config::Vendors::default()
     }
 }
 
@@ -56,7 +54,7 @@ fn here() -> SocketAddr {
 }
 
 /// The kind, status and code of a failure whose explanation says this and quotes no field.
-fn told(outcome: Result<Probe, VendorError>, says: &str) -> (Kind, Option<u16>, Option<String>) {
+fn told(outcome: Result<(), VendorError>, says: &str) -> (Kind, Option<u16>, Option<String>) {
     let error = outcome.unwrap_err();
     assert!(error.explanation.contains(says), "{says} in {}", error.explanation);
     assert!(error.explanation.ends_with('.'), "{}", error.explanation);
@@ -96,17 +94,16 @@ async fn a_good_key_works_with_every_vendor_at_the_operator_s_address() {
         (Provider::Twilio, fields([("account_sid", SID), ("auth_token", "hush-hush")])),
     ];
     for (provider, fields) in good {
-        let probe = vendors.probe(provider, &fields).await.unwrap();
-        assert!(probe.response_time > Duration::ZERO, "{provider}");
+        assert_eq!(vendors.probe(provider, &fields, None).await, Ok(()), "{provider}");
     }
     for provider in [Provider::Openai, Provider::Deepgram, Provider::Elevenlabs] {
-        let outcome = vendors.probe(provider, &fields([("api_key", "wrong-key")])).await;
+        let outcome = vendors.probe(provider, &fields([("api_key", "wrong-key")]), None).await;
         let (kind, status, code) = told(outcome, "refused the key: it is wrong, revoked or expired");
         assert_eq!((kind, status), (Kind::WrongKey, Some(401)), "{provider}");
         assert!(code.is_some(), "{provider}");
     }
     let wrong = fields([("account_sid", SID), ("auth_token", "wrong-key")]);
-    let outcome = told(vendors.probe(Provider::Twilio, &wrong).await, "Compare them with Twilio's console");
+    let outcome = told(vendors.probe(Provider::Twilio, &wrong, None).await, "Compare them with Twilio's console");
     assert_eq!(outcome, (Kind::WrongKey, Some(401), Some("20003".into())));
 }
 
@@ -116,10 +113,10 @@ async fn a_credential_s_own_address_goes_first_and_is_guarded() {
     let url = sim.base_url();
     let credential = fields([("api_key", "sk-simulated"), ("endpoint_url", &url)]);
     let strict = vendors(&config::Vendors { openai_base_url: url.clone(), ..settings() });
-    let outcome = told(strict.probe(Provider::Openai, &credential).await, "it leads to this machine itself");
+    let outcome = told(strict.probe(Provider::Openai, &credential, None).await, "it leads to this machine itself");
     assert_eq!(outcome, (Kind::AddressRefused, None, None));
     // The operator's address is nobody's here, so it is the credential's own that answers.
-    assert!(lenient(&settings()).probe(Provider::Openai, &credential).await.is_ok());
+    assert!(lenient(&settings()).probe(Provider::Openai, &credential, None).await.is_ok());
     for (provider, bad) in [
         (Provider::Deepgram, "http://169.254.169.254/latest/meta-data"),
         (Provider::Elevenlabs, "https://user:pass@example.com"),
@@ -127,7 +124,8 @@ async fn a_credential_s_own_address_goes_first_and_is_guarded() {
     ] {
         let fields =
             fields([("api_key", "k"), ("account_sid", SID), ("auth_token", "hush-hush"), ("endpoint_url", bad)]);
-        let outcome = told(lenient(&settings()).probe(provider, &fields).await, "endpoint URL of this credential");
+        let outcome =
+            told(lenient(&settings()).probe(provider, &fields, None).await, "endpoint URL of this credential");
         assert!(matches!(outcome.0, Kind::AddressRefused | Kind::Unreachable), "{bad}: {outcome:?}");
     }
 }
@@ -150,29 +148,26 @@ async fn what_is_wrong_is_said_in_words() {
     let live = vendors(&config::Vendors { openai_base_url: sim.base_url(), ..settings() });
     let key = fields([("api_key", "sk-simulated")]);
     for (fault, kind, status, says) in faults {
-        let outcome = told(live.probe(Provider::Openai, &key).await, says);
+        let outcome = told(live.probe(Provider::Openai, &key, None).await, says);
         assert_eq!((outcome.0, outcome.1), (kind, status), "{fault:?}");
     }
     let outcome =
-        told(vendors(&settings()).probe(Provider::Deepgram, &key).await, "Nobody answers at Deepgram's address");
+        told(vendors(&settings()).probe(Provider::Deepgram, &key, None).await, "Nobody answers at Deepgram's address");
     assert_eq!(outcome.0, Kind::Unreachable);
-    let outcome = told(live.probe(Provider::Deepgram, &fields([])).await, "The field api_key is not set");
+    let outcome = told(live.probe(Provider::Deepgram, &fields([]), None).await, "The field api_key is not set");
     assert_eq!(outcome.0, Kind::MissingField);
-    let outcome = told(live.probe(Provider::Openai, &fields([("api_key", "a\nb")])).await, "Copy it again");
+    let outcome = told(live.probe(Provider::Openai, &fields([("api_key", "a\nb")]), None).await, "Copy it again");
     assert_eq!(outcome.0, Kind::WrongKey);
-    for provider in [Provider::Claude, Provider::Vonage, Provider::Salesforce] {
-        assert_eq!(told(live.probe(provider, &key).await, "does not speak with").0, Kind::NotYet);
-    }
 }
 
 #[tokio::test]
 async fn twilio_s_own_cases_are_told_apart() {
     let credential = fields([("account_sid", SID), ("auth_token", "hush-hush")]);
     let (_sim, settings) = twilio_sim(|config| config.test_credentials = true).await;
-    let outcome = told(vendors(&settings).probe(Provider::Twilio, &credential).await, "test credentials");
+    let outcome = told(vendors(&settings).probe(Provider::Twilio, &credential, None).await, "test credentials");
     assert_eq!(outcome.0, Kind::NoPermission);
     let (_sim, settings) = twilio_sim(|config| config.account_status = AccountStatus::Suspended).await;
-    let outcome = told(vendors(&settings).probe(Provider::Twilio, &credential).await, "account is suspended");
+    let outcome = told(vendors(&settings).probe(Provider::Twilio, &credential, None).await, "account is suspended");
     assert_eq!(outcome.0, Kind::NoPermission);
 
     let key = ApiKey { sid: "SK1".into(), secret: "hush-hush".into(), account_sid: SID.into() };
@@ -181,11 +176,11 @@ async fn twilio_s_own_cases_are_told_apart() {
         fields([("account_sid", SID), ("auth_token", "hush-hush"), ("api_key_sid", "SK1"), ("api_key_secret", secret)])
     };
     let live = vendors(&settings);
-    assert!(live.probe(Provider::Twilio, &both("hush-hush")).await.is_ok());
+    assert!(live.probe(Provider::Twilio, &both("hush-hush"), None).await.is_ok());
     assert_eq!(sim.requests().len(), 3, "the token's account, the key's, and the key's calls");
-    assert_eq!(told(live.probe(Provider::Twilio, &both("wrong-key")).await, "console").0, Kind::WrongKey);
+    assert_eq!(told(live.probe(Provider::Twilio, &both("wrong-key"), None).await, "console").0, Kind::WrongKey);
     let half = fields([("account_sid", SID), ("auth_token", "hush-hush"), ("api_key_sid", "SK1")]);
-    assert_eq!(told(live.probe(Provider::Twilio, &half).await, "api_key_secret").0, Kind::MissingField);
+    assert_eq!(told(live.probe(Provider::Twilio, &half, None).await, "api_key_secret").0, Kind::MissingField);
     assert!(live.owns_number(Provider::Twilio, &both("hush-hush"), NUMBER).await.unwrap().is_some());
 }
 
@@ -199,7 +194,6 @@ async fn a_number_is_whose_the_carrier_says() {
     assert_eq!(live.owns_number(Provider::Twilio, &credential, "+14155550199").await, Ok(None));
     let wrong = fields([("account_sid", SID), ("auth_token", "wrong-key")]);
     assert_eq!(live.owns_number(Provider::Twilio, &wrong, NUMBER).await.unwrap_err().kind, Kind::WrongKey);
-    assert_eq!(live.owns_number(Provider::Vonage, &credential, NUMBER).await.unwrap_err().kind, Kind::NotYet);
     let no_carrier = live.owns_number(Provider::Openai, &credential, NUMBER).await.unwrap_err();
     assert!(no_carrier.explanation.contains("not a carrier"), "{}", no_carrier.explanation);
 }
@@ -233,5 +227,51 @@ async fn an_address_can_be_checked_before_it_is_kept() {
     ] {
         let refused = live.check_url(url).await.unwrap_err();
         assert!(refused.contains(says), "{url}: {refused}");
+    }
+}
+
+/// Every provider whose credential may name an address, and every way to write one that leads inside.
+#[tokio::test]
+async fn no_spelling_of_an_endpoint_leads_inside() {
+    let live = vendors(&settings());
+    let spellings = [
+        "https://127.0.0.1",
+        "http://127.0.0.1:8000",
+        "https://localhost",
+        "https://127.1",
+        "https://2130706433",
+        "https://0x7f000001",
+        "https://0177.0.0.1",
+        "https://[::1]",
+        "https://[::ffff:127.0.0.1]",
+        "https://[::ffff:7f00:1]",
+        "https://127\u{3002}0\u{3002}0\u{3002}1",
+        "https://0.0.0.0",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[fe80::1]",
+        "https://10.0.0.1",
+        "https://192.168.0.1",
+        "https://[fd00::1]",
+        "https://100.64.0.1",
+        "https://user@127.0.0.1",
+        "https://8.8.8.8\\@127.0.0.1",
+        "https:127.0.0.1",
+        "ftp://127.0.0.1",
+        "file:///etc/passwd",
+    ];
+    for provider in [Provider::Openai, Provider::Claude, Provider::Deepgram, Provider::Elevenlabs, Provider::Vonage] {
+        for url in spellings {
+            let key = include_str!("../../../control/src/testing/private_key.pem");
+            let credential = fields([
+                ("api_key", "k"),
+                ("api_secret", "s"),
+                ("application_id", "a"),
+                ("private_key", key),
+                ("endpoint_url", url),
+            ]);
+            let outcome = told(live.probe(provider, &credential, None).await, "endpoint URL of this credential");
+            assert_eq!(outcome.0, Kind::AddressRefused, "{provider} {url}");
+            assert!(live.check_url(url).await.is_err(), "{url}");
+        }
     }
 }

@@ -1,0 +1,3 @@
+//! Anthropic: so far, whether a key is good.
+
+pub mod account;
