@@ -277,6 +277,8 @@ async fn what_a_body_refers_to_is_the_tenants_own() {
     let installation = victim.ids["/v1/integrations/installed/"];
     let install = |id: Uuid| json!({ "integration_id": integration_id(Provider::Openai), "credential_id": id });
     let number = |credential: Uuid, agent: Option<Uuid>| json!({ "provider": "twilio", "phone_number": "+14155550133", "credential_id": credential, "agent_id": agent });
+    let named = |id: Uuid| json!({ "credential_id": id });
+    let spoken = |id: Uuid| json!({ "voice_id": "v1", "text": "Hi", "credential_id": id });
     let patch_number = format!("/v1/phone-numbers/{mine}");
     api.vendors.number("+14155550133", "mine");
     for db in [api.scratch.db.clone(), api.scratch.superuser().await] {
@@ -285,6 +287,8 @@ async fn what_a_body_refers_to_is_the_tenants_own() {
         let unknown = Uuid::now_v7();
         let pairs = [
             (Method::POST, "/v1/integrations/install", install(credential), install(unknown)),
+            (Method::POST, "/v1/integrations/test-credential", named(credential), named(unknown)),
+            (Method::POST, "/v1/voices/preview", spoken(credential), spoken(unknown)),
             (Method::POST, "/v1/phone-numbers", number(credential, None), number(unknown, None)),
             (Method::POST, "/v1/phone-numbers", number(twilio, Some(agent)), number(twilio, Some(unknown))),
             (Method::PATCH, &patch_number, json!({ "agent_id": agent }), json!({ "agent_id": unknown })),
@@ -295,6 +299,10 @@ async fn what_a_body_refers_to_is_the_tenants_own() {
             let missed = send(&api, &attacker, &method, path, &nobodys).await;
             assert_eq!((attacked.status.as_u16(), said(&attacked)), (404, said(&missed)), "{method} {path} {theirs}");
         }
+        let voices = |id: Uuid| format!("/v1/voices?credential_id={id}");
+        let attacked = api.get(&attacker, &voices(credential)).await;
+        let missed = api.get(&attacker, &voices(unknown)).await;
+        assert_eq!((attacked.status.as_u16(), said(&attacked)), (404, said(&missed)));
         let lists = |id: Uuid| {
             let mut body = crate::testing::agent_body("Eve");
             body["integrations"] = json!([id]);
@@ -337,6 +345,7 @@ async fn a_store_finds_and_changes_nothing_of_anothers() {
         assert_eq!(store::for_call(&mut tx, argument, &[installation]).await.unwrap(), []);
         assert_eq!(store::by_account(&mut tx, argument, Provider::Twilio, &account).await.unwrap(), []);
         assert!(!store::rotate(&mut tx, argument, id, &stored.encrypted, &sealed).await.unwrap());
+        assert_eq!(store::renew(&mut tx, argument, &stored, &sealed, &stored.fields_set).await.unwrap(), None);
         assert!(!store::lock(&mut tx, argument, id).await.unwrap());
         store::remember_test(&mut tx, argument, &stored, Some("x")).await.unwrap();
         assert_eq!(crate::agents::store::get_version(&mut tx, argument, agent, 1).await.unwrap(), None);

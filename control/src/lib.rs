@@ -32,6 +32,7 @@ pub mod testing;
 pub mod usage;
 pub mod vault;
 pub mod vendors;
+mod voices;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -74,6 +75,7 @@ pub fn router() -> OpenApiRouter<Control> {
         .merge(analytics::router())
         .merge(usage::router())
         .merge(live::router())
+        .merge(voices::router())
         .merge(health::router())
 }
 

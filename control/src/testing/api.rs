@@ -215,7 +215,7 @@ impl Api {
     pub async fn request(&self, request: Request<Body>) -> Answer {
         let (parts, body) = self.response(request).await.into_parts();
         if parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
-            return Answer { status: parts.status, headers: parts.headers, body: Value::Null };
+            return Answer { status: parts.status, headers: parts.headers, bytes: Bytes::new(), body: Value::Null };
         }
         let bytes = to_bytes(body, 16 * 1024 * 1024).await.expect("a body");
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);

@@ -26,7 +26,7 @@ mod instructions;
 mod speech;
 mod tool;
 mod turn;
-mod voice;
+pub(crate) mod voice;
 
 #[cfg(test)]
 mod tests;

@@ -123,7 +123,7 @@ impl VoiceConfig {
 }
 
 /// A voice's id becomes a segment of the vendor's URL.
-fn voice_id(check: &mut Checker, id: &str) {
+pub(crate) fn voice_id(check: &mut Checker, id: &str) {
     let ok = (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     check.require("voice_id", ok, "must have between 1 and 100 letters, digits, '-' or '_'");
 }
@@ -134,6 +134,6 @@ fn language() -> String {
 }
 
 /// Default of [`VoiceConfig::model`].
-fn model() -> String {
+pub(crate) fn model() -> String {
     "eleven_flash_v2_5".into()
 }
