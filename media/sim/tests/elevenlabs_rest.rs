@@ -81,13 +81,33 @@ async fn timestamps_come_line_by_line() {
     assert_eq!(whole["alignment"]["characters"].as_array().unwrap().len(), 6);
 }
 
+/// Frames of the right size, one behind the other, as many as the speech is long.
+#[tokio::test]
+async fn a_whole_file_may_be_mp3() {
+    let sim = start(config()).await;
+    let body = json!({"text": "twenty characters...", "model_id": "eleven_flash_v2_5"});
+    for (query, size) in [("", 417), ("?output_format=mp3_44100_64", 208)] {
+        let response = speak(&sim, &format!("{VOICE}{query}"), &body).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"audio/mpeg".parse().unwrap())
+        );
+        let bytes = response.bytes().await.unwrap();
+        assert_eq!(bytes.len() % size, 0);
+        assert!(bytes.chunks(size).all(|frame| frame[..2] == [0xff, 0xfb] && frame[4..].iter().all(|byte| *byte == 0)));
+        // A character is 50 ms.
+        assert_eq!(bytes.len() / size, (20 * 44_100 / 20usize).div_ceil(1152));
+    }
+}
+
 #[tokio::test]
 async fn errors_have_the_vendors_bodies() {
     let sim = start(config()).await;
     let good = json!({"text": "x"});
     let long = json!({"text": "x".repeat(10_001), "model_id": "eleven_multilingual_v2"});
     let cases = [
-        (format!("{VOICE}?output_format=mp3_44100_128"), &good, 400, "invalid_parameters"),
+        (format!("{VOICE}/stream?output_format=mp3_44100_128"), &good, 400, "invalid_parameters"),
+        (format!("{VOICE}?output_format=opus_48000_64"), &good, 400, "invalid_parameters"),
         ("nobody?output_format=ulaw_8000".into(), &good, 404, "voice_not_found"),
         (format!("{VOICE}/stream?output_format=ulaw_8000"), &long, 400, "max_character_limit_exceeded"),
     ];

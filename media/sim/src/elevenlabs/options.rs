@@ -66,10 +66,19 @@ impl Options {
     }
 }
 
-/// The format asked for. Without one, the vendor sends MP3, which the simulator can't make.
+/// The format asked for. Without one, the vendor sends MP3, which the simulator can't stream.
 pub(super) fn output_format(query: &BTreeMap<String, String>) -> Result<Format, ApiError> {
+    format(query, Format::parse)
+}
+
+/// The format asked for of a whole file.
+pub(super) fn file_format(query: &BTreeMap<String, String>) -> Result<Format, ApiError> {
+    format(query, Format::of_file)
+}
+
+fn format(query: &BTreeMap<String, String>, parse: impl FnOnce(&str) -> Option<Format>) -> Result<Format, ApiError> {
     let name = query.get("output_format").map_or("mp3_44100_128", String::as_str);
-    Format::parse(name).ok_or_else(|| {
+    parse(name).ok_or_else(|| {
         ApiError::invalid("output_format", format!("The output format '{name}' is not supported by this simulator."))
     })
 }

@@ -21,7 +21,7 @@ use super::{
     format::Format,
     fragments::{Coverage, Fragment, fragments},
     log::{Connection, Happened},
-    options::output_format,
+    options::{file_format, output_format},
 };
 use crate::{fault::Fault, pace::Pace};
 
@@ -67,8 +67,11 @@ async fn answer(request: Request, delivery: Delivery) -> Response {
         Some(Fault::Hang) => std::future::pending().await,
         _ => {}
     }
-    let asked =
-        shared.check_header(&headers).and_then(|()| shared.check_voice(&voice)).and_then(|()| output_format(&query));
+    let format = match delivery {
+        Delivery::Whole { timestamps: false } => file_format,
+        Delivery::Whole { timestamps: true } | Delivery::Streamed { .. } => output_format,
+    };
+    let asked = shared.check_header(&headers).and_then(|()| shared.check_voice(&voice)).and_then(|()| format(&query));
     let asked = asked.and_then(|format| Ok((format, text_of(&body)?)));
     let spoken = match asked {
         Ok((format, text)) => speak(shared, connection.clone(), &text, format, delivery, fault).await,
