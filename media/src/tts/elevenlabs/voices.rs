@@ -115,7 +115,7 @@ pub async fn speak(
         match answer.status {
             200..=299 if matches!(answer.content_type.as_str(), "audio/mpeg" | "audio/mp3") => Ok(answer.into_body()),
             200..=299 => Err(answer.not_that_vendor()),
-            _ => Err(success(&answer).err().unwrap_or_else(|| answer.not_that_vendor())),
+            _ => Err(refused(&answer)),
         }
     })
     .await
@@ -132,17 +132,24 @@ fn body(utterance: &Utterance<'_>) -> Value {
 }
 
 fn success(answer: &Answer) -> Result<Value, AccountError> {
-    match answer.success(code_of) {
-        Err(AccountError::WrongKey(refusal)) => Err(about_key(refusal)),
-        Err(AccountError::NotThatVendor { status: 404 } | AccountError::Vendor(_))
-            if answer.refusal(code_of).code.as_deref() == Some("voice_not_found") =>
-        {
-            Err(AccountError::NoVoiceOfThisId(answer.refusal(code_of)))
-        }
-        Err(AccountError::Vendor(refusal)) if matches!(refusal.status, 400 | 422) => {
-            Err(AccountError::Request(refusal))
-        }
+    answer.success(code_of).map_err(|error| match error {
+        AccountError::WrongKey(refusal) => about_key(refusal),
         other => other,
+    })
+}
+
+/// Why a text is not spoken.
+fn refused(answer: &Answer) -> AccountError {
+    let refusal = answer.refusal(code_of);
+    match success(answer).err() {
+        Some(AccountError::NotThatVendor { .. } | AccountError::Vendor(_))
+            if refusal.code.as_deref() == Some("voice_not_found") =>
+        {
+            AccountError::NoVoiceOfThisId(refusal)
+        }
+        Some(AccountError::Vendor(refusal)) if matches!(refusal.status, 400 | 422) => AccountError::Request(refusal),
+        Some(other) => other,
+        None => answer.not_that_vendor(),
     }
 }
 
