@@ -10,30 +10,50 @@ use tokio::{
 use trunkline_base::{Clock, Secret, SystemClock};
 use trunkline_media::{
     account::{AccountError, PROBE_LIMIT, Unreachable},
-    llm::openai,
+    llm::{anthropic, openai},
     net::{BaseUrl, Http},
     stt::deepgram,
-    telephony::twilio::{account as twilio, rest::TwilioAuth},
+    telephony::{
+        twilio::{account as twilio, rest::TwilioAuth},
+        vonage::{
+            VonageHosts,
+            account::{self as vonage, VonageAuth},
+        },
+    },
+    tools::salesforce,
     tts::elevenlabs,
 };
 use trunkline_sim::{
+    keys::RSA_PRIVATE,
     openai::{OpenAiConfig, OpenAiSim},
     server::TlsIdentity,
 };
 
 use super::{here, http};
 
-/// All four probes of one address.
-async fn probe_all(http: &Http, url: &str) -> [Result<(), AccountError>; 4] {
+/// All probes, and the list of voices, of one address.
+async fn probe_all(http: &Http, url: &str) -> Vec<Result<(), AccountError>> {
     let (base, key) = (BaseUrl::operator(url), Secret::new("key"));
     let auth = TwilioAuth { user: "AC1".into(), password: key.clone() };
-    let (one, two, three, four) = tokio::join!(
+    let hosts = VonageHosts::at(base.clone());
+    let vonage_auth = VonageAuth {
+        api_key: "abc".into(),
+        api_secret: key.clone(),
+        application_id: "app".into(),
+        private_key: Secret::new(RSA_PRIVATE),
+    };
+    let probes = tokio::join!(
         openai::account::probe(http, &base, &key, None),
+        anthropic::account::probe(http, &base, &key),
         deepgram::account::probe(http, &base, &key),
         elevenlabs::account::probe(http, &base, &key),
         twilio::probe(http, &base, "AC1", &auth),
+        vonage::probe(http, &hosts, &vonage_auth, SystemClock.wall(), "j"),
+        salesforce::account::probe(http, &base, &key),
+        elevenlabs::voices::voices(http, &base, &key),
     );
-    [one, two, three, four]
+    let (one, two, three, four, five, six, seven, voices) = probes;
+    vec![one, two, three, four, five, six, seven, voices.map(|_| ())]
 }
 
 /// A server that says this to the first request of each connection, and then nothing for ever.
@@ -71,7 +91,7 @@ async fn a_vendor_that_stalls_is_given_up_in_time() {
 #[tokio::test]
 async fn an_endless_answer_is_not_read_to_its_end() {
     let mut endless = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n".to_vec();
-    endless.resize(3 << 20, b' ');
+    endless.resize(6 << 20, b' ');
     let url = stalling(endless.into()).await;
     for outcome in probe_all(&http(), &url).await {
         assert_eq!(outcome, Err(AccountError::NotThatVendor { status: 200 }));

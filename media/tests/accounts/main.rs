@@ -1,11 +1,17 @@
 //! Whether a vendor takes a key, asked over real sockets of the vendors' simulators, healthy and at fault.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod anthropic;
 mod deepgram;
 mod elevenlabs;
 mod limits;
 mod openai;
+#[path = "../responder/mod.rs"]
+mod responder;
+mod salesforce;
 mod twilio;
+mod voices;
+mod vonage;
 
 use std::{net::SocketAddr, time::Duration};
 

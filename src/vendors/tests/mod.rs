@@ -1,13 +1,16 @@
 //! The control plane's questions, put to the vendors' simulators over real sockets.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod crm;
 mod voices;
+mod vonage;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use trunkline_base::guard::{AllowedRanges, Guard};
 use trunkline_control::vendors::VendorErrorKind as Kind;
 use trunkline_sim::{
+    anthropic::{AnthropicConfig, AnthropicSim},
     deepgram::{DeepgramConfig, DeepgramSim},
     elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
     fault::{Fault, Script},
@@ -80,15 +83,18 @@ async fn a_good_key_works_with_every_vendor_at_the_operator_s_address() {
     let deepgram = DeepgramSim::start(here(), DeepgramConfig::new("hush-hush", library), None).await.unwrap();
     let config = ElevenLabsConfig { api_key: "hush-hush".into(), ..ElevenLabsConfig::default() };
     let elevenlabs = ElevenLabsSim::start(here(), config, None).await.unwrap();
+    let claude = AnthropicSim::start(here(), AnthropicConfig::default(), None).await.unwrap();
     let (_twilio, settings) = twilio_sim(|_| {}).await;
     let vendors = vendors(&config::Vendors {
         openai_base_url: openai.base_url(),
+        anthropic_base_url: claude.base_url(),
         deepgram_base_url: deepgram.http_url() + "/",
         elevenlabs_base_url: elevenlabs.server().http_url(),
         ..settings
     });
     let good = [
         (Provider::Openai, fields([("api_key", "sk-simulated"), ("organization", "org-1")])),
+        (Provider::Claude, fields([("api_key", "sk-ant-simulated")])),
         (Provider::Deepgram, fields([("api_key", "hush-hush")])),
         (Provider::Elevenlabs, fields([("api_key", "hush-hush")])),
         (Provider::Twilio, fields([("account_sid", SID), ("auth_token", "hush-hush")])),
@@ -96,7 +102,7 @@ async fn a_good_key_works_with_every_vendor_at_the_operator_s_address() {
     for (provider, fields) in good {
         assert_eq!(vendors.probe(provider, &fields, None).await, Ok(()), "{provider}");
     }
-    for provider in [Provider::Openai, Provider::Deepgram, Provider::Elevenlabs] {
+    for provider in [Provider::Openai, Provider::Claude, Provider::Deepgram, Provider::Elevenlabs] {
         let outcome = vendors.probe(provider, &fields([("api_key", "wrong-key")]), None).await;
         let (kind, status, code) = told(outcome, "refused the key: it is wrong, revoked or expired");
         assert_eq!((kind, status), (Kind::WrongKey, Some(401)), "{provider}");

@@ -38,6 +38,19 @@ async fn the_platforms_own_key_has_voices() {
 }
 
 #[tokio::test]
+async fn a_text_is_spoken_as_mp3() {
+    let (_sim, live) = start().await;
+    let speech = Speech {
+        voice_id: "21m00Tcm4TlvDq8ikWAM".into(),
+        text: Personal::new("Hello there.".into()),
+        model: "eleven_flash_v2_5".into(),
+        language: Some("en-US".into()),
+    };
+    let audio = live.speak(Provider::Elevenlabs, &fields([("api_key", "hush-hush")]), &speech).await.unwrap();
+    assert_eq!(audio[..2], [0xff, 0xfb]);
+}
+
+#[tokio::test]
 async fn a_failure_is_in_words() {
     let (_sim, live) = start().await;
     let wrong = fields([("api_key", "wrong-key")]);
