@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema, schema::Object},
@@ -15,8 +16,10 @@ use crate::{http::Pagination, tenant::TenantId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Warning {
     /// Where, as `ai_config.model`.
+    #[schema(example = "ai_config.model")]
     pub(super) field: String,
     /// What.
+    #[schema(example = "openai is not known to have this model")]
     pub(super) message: String,
 }
 
@@ -76,6 +79,8 @@ impl PartialSchema for Agent {
     fn schema() -> RefOr<Schema> {
         let mut whole = object::<AgentConfig>();
         let added = object::<Added>();
+        // Put together from its parts, so that it shows all that is there.
+        whole.example = None;
         whole.description = Some("An agent. What was not set shows the platform's default.".into());
         whole.properties.extend(added.properties);
         // All of them, whether or not they have to be sent.
@@ -99,6 +104,7 @@ impl PartialSchema for AgentPatch {
         let mut whole = object::<AgentConfig>();
         nullable(&mut whole);
         whole.required.clear();
+        whole.example = Some(json!({ "is_active": false, "speech_config": { "model": "flux-general-en" } }));
         whole.description = Some("Whole top-level keys to replace; null brings back the platform's default.".into());
         Schema::Object(whole).into()
     }
@@ -123,6 +129,7 @@ pub(super) struct AgentVersion {
     /// Counts changes, from 1.
     pub(super) version: i32,
     /// Who made it, as `user:<id>`.
+    #[schema(example = "user:019acb5e-5b40-7000-8000-000000000002")]
     pub(super) created_by: String,
     /// When.
     pub(super) created_at: DateTime<Utc>,

@@ -15,32 +15,42 @@ pub(super) struct ConversationSummary {
     /// The agent's version that the call ran.
     pub(super) agent_version: i32,
     /// The caller's number; null only for calls from a browser, and for what has been erased.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "+14155550111")]
     pub(super) customer_phone: Option<Personal<String>>,
     /// The tenant's number that was called, or that called.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "+14155550100")]
     pub(super) our_number: Option<Personal<String>>,
     /// `ringing`, `active`, `completed` or `failed`.
+    #[schema(example = "completed")]
     pub(super) status: String,
     /// `inbound` or `outbound`.
+    #[schema(example = "inbound")]
     pub(super) direction: String,
     /// `phone` or `web`.
+    #[schema(example = "phone")]
     pub(super) channel: String,
     /// Why it ended.
+    #[schema(example = "caller_hangup")]
     pub(super) end_reason: Option<String>,
     pub(super) start_time: DateTime<Utc>,
     pub(super) end_time: Option<DateTime<Utc>>,
     /// From answer to end, in whole seconds.
+    #[schema(example = 184)]
     pub(super) duration_seconds: Option<i32>,
+    #[schema(example = "positive")]
     pub(super) sentiment: Option<String>,
+    #[schema(example = "appointment_booked")]
     pub(super) outcome: Option<String>,
+    #[schema(example = json!(["new-customer"]))]
     pub(super) tags: Vec<String>,
+    #[schema(example = "The caller booked a table for two.")]
     pub(super) summary: Option<String>,
+    #[schema(example = 4.5)]
     pub(super) satisfaction_score: Option<f32>,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, example = json!({}))]
     pub(super) metadata: Map<String, Value>,
     /// What the call was begun with; it fills the variables of the agent's instructions.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, example = json!({ "customer_name": "Ada" }))]
     pub(super) context: Map<String, Value>,
     /// When its text was erased, if it was.
     pub(super) erased_at: Option<DateTime<Utc>>,
@@ -57,6 +67,7 @@ pub(super) struct Conversation {
     /// Ordered by when speech began.
     transcript: Vec<TranscriptEntry>,
     /// Where the stereo recording is, if there is one to be had.
+    #[schema(example = json!(null))]
     recording_url: Option<String>,
 }
 
@@ -64,9 +75,10 @@ pub(super) struct Conversation {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TranscriptEntry {
     /// `agent` or `customer`.
+    #[schema(example = "customer")]
     speaker: String,
     /// What was heard.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "A table for two, please.")]
     text: Personal<String>,
     /// When it began.
     timestamp: DateTime<Utc>,
@@ -74,11 +86,13 @@ pub(super) struct TranscriptEntry {
     interrupted: bool,
     /// What the agent had to say; only where not all of it was heard.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = json!(null))]
     generated_text: Option<Personal<String>>,
     /// When it began, in milliseconds since the call was answered.
+    #[schema(example = 4200)]
     started_ms: i32,
     /// When it ended.
+    #[schema(example = 5650)]
     ended_ms: Option<i32>,
 }
 

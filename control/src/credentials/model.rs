@@ -18,6 +18,10 @@ use crate::{
 /// A credential to keep.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "integration_id": "01900000-0000-7000-8000-000000000001", "credential_name": "Our OpenAI key", "credential_type": "api_key",
+    "credentials": { "api_key": "sk-…" }
+}))]
 pub(super) struct NewCredential {
     /// For which integration of the catalogue.
     pub(super) integration_id: Uuid,
@@ -35,6 +39,7 @@ pub(super) struct NewCredential {
 /// What to change about a credential.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "credential_name": "Our OpenAI key", "credentials": { "api_key": "sk-…" } }))]
 pub(super) struct CredentialPatch {
     /// Another name.
     #[schema(min_length = 1, max_length = 100)]
@@ -121,14 +126,17 @@ pub struct Credential {
     /// That integration's provider.
     pub provider: Provider,
     /// What people call it.
+    #[schema(example = "Our OpenAI key")]
     pub credential_name: String,
     /// Of which type.
     pub credential_type: CredentialType,
     /// Which fields are set, in order; their values never leave the service.
+    #[schema(example = json!(["api_key"]))]
     pub fields_set: Vec<String>,
     /// What came of its last test.
     pub last_test_status: TestStatus,
     /// Why that failed.
+    #[schema(example = json!(null))]
     pub last_test_error: Option<String>,
     /// When that was.
     pub last_tested_at: Option<DateTime<Utc>>,

@@ -74,6 +74,7 @@ pub struct Pagination {
     /// Which page, from 1.
     pub page: i64,
     /// Entries a page.
+    #[schema(example = 50)]
     pub limit: i64,
     /// Entries in all.
     pub total: i64,

@@ -18,11 +18,16 @@ pub struct Integration {
     /// Whose service.
     pub provider: Provider,
     /// What people call it.
+    #[schema(example = "OpenAI")]
     pub name: String,
     /// What it is for: `ai`, `speech`, `voice`, `telephony` or `crm`.
+    #[schema(example = "ai")]
     pub category: String,
     /// The fields of its credentials, as a JSON Schema for each type of credential that it has.
-    #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>, example = json!({ "api_key": {
+        "type": "object", "required": ["api_key"], "additionalProperties": false,
+        "properties": { "api_key": { "type": "string", "format": "password", "writeOnly": true, "minLength": 1, "maxLength": 16384 } }
+    } }))]
     pub credential_schemas: BTreeMap<CredentialType, Value>,
     /// Whether the tenant has installed it.
     pub installed: bool,
@@ -45,7 +50,7 @@ pub(super) struct InstallRequest {
     pub(super) credential_id: Uuid,
     /// The tenant's own settings, kept and never read.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, Value>)]
+    #[schema(value_type = BTreeMap<String, Value>, example = json!({}))]
     pub(super) config: Map<String, Value>,
 }
 
@@ -61,6 +66,7 @@ pub(super) struct Installed {
     /// Always `installed`.
     pub(super) status: InstalledStatus,
     /// What to set at the carrier, if it is one.
+    #[schema(example = "https://voice.example.com/webhooks/twilio?kind=voice")]
     pub(super) webhook_url: Option<String>,
 }
 
@@ -84,11 +90,12 @@ pub struct Installation {
     /// With which credential.
     pub credential_id: Uuid,
     /// The tenant's own settings.
-    #[schema(value_type = BTreeMap<String, Value>)]
+    #[schema(value_type = BTreeMap<String, Value>, example = json!({}))]
     pub config: Value,
     /// Whether agents use it that list none of this provider.
     pub is_default: bool,
     /// What to set at the carrier, if it is one.
+    #[schema(example = "https://voice.example.com/webhooks/twilio?kind=voice")]
     pub webhook_url: Option<String>,
     /// When it was installed.
     pub created_at: DateTime<Utc>,

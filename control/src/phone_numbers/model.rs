@@ -34,7 +34,7 @@ pub(super) struct NewPhoneNumber {
     /// Who carries its calls.
     pub(super) provider: Carrier,
     /// The number, in E.164.
-    #[schema(value_type = String, pattern = r"^\+[1-9][0-9]{1,14}$")]
+    #[schema(value_type = String, pattern = r"^\+[1-9][0-9]{1,14}$", example = "+14155550100")]
     pub(super) phone_number: E164,
     /// Of the account that owns it.
     pub(super) credential_id: Uuid,
@@ -45,6 +45,7 @@ pub(super) struct NewPhoneNumber {
 /// What to change about a number.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "agent_id": null }))]
 pub(super) struct PhoneNumberPatch {
     /// Of the account that owns it now: the carrier is asked again.
     pub(super) credential_id: Option<Uuid>,
@@ -67,9 +68,10 @@ pub struct PhoneNumber {
     /// Who carries its calls.
     pub provider: Carrier,
     /// The number, in E.164.
-    #[schema(value_type = String, pattern = r"^\+[1-9][0-9]{1,14}$")]
+    #[schema(value_type = String, pattern = r"^\+[1-9][0-9]{1,14}$", example = "+14155550100")]
     pub phone_number: E164,
     /// The carrier's id of it.
+    #[schema(example = "PN00000000000000000000000000000001")]
     pub provider_sid: Option<String>,
     /// With which credential the carrier was asked.
     pub credential_id: Option<Uuid>,
@@ -78,6 +80,7 @@ pub struct PhoneNumber {
     /// When the carrier confirmed that the credential's account owns it. A number that it has not confirmed rings nobody.
     pub verified_at: Option<DateTime<Utc>>,
     /// What to set at the carrier.
+    #[schema(example = "https://voice.example.com/webhooks/twilio?kind=voice")]
     pub webhook_url: Option<String>,
     /// When it was added.
     pub created_at: DateTime<Utc>,

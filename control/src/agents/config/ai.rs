@@ -13,10 +13,14 @@ pub struct AiConfig {
     /// Whose model it is. Required.
     pub provider: AiProvider,
     /// The vendor's name of the model; only its form is checked. Required.
-    #[schema(min_length = 1, max_length = 200, pattern = "^[!-~]+$")]
+    #[schema(min_length = 1, max_length = 200, pattern = "^[!-~]+$", example = "gpt-4o-mini")]
     pub model: String,
     /// What the agent is told: 1 to 32,000 characters, with `{{variable}}` from the call's context. Required.
-    #[schema(min_length = 1, max_length = 32_000)]
+    #[schema(
+        min_length = 1,
+        max_length = 32_000,
+        example = "You are the front desk of {{company}}, on the telephone."
+    )]
     pub instructions: String,
     /// 0 to 2, or to 1 with Claude. Default: the vendor's; several models accept no other.
     #[serde(default)]

@@ -56,6 +56,17 @@ pub use crate::check::{FieldError, FieldErrors};
 /// hand can be checked again with [`validate`](Self::validate).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "name": "Front desk",
+    "voice_config": { "provider": "elevenlabs", "voice_id": "JBFqnCBsd6RMkjVDRZzb", "language": "en-US", "model": "eleven_flash_v2_5" },
+    "ai_config": {
+        "provider": "openai", "model": "gpt-4o-mini", "temperature": 0.3, "variables": { "company": "Acme" },
+        "instructions": "You are the front desk of {{company}}, on the telephone. Answer in one or two short sentences."
+    },
+    "speech_config": { "provider": "deepgram", "model": "nova-3", "language": "en-US", "keyterms": ["Acme"] },
+    "call_config": { "greeting": { "text": "Hello, this is Acme. What can I do for you?" }, "max_duration_s": 900 },
+    "tools": [{ "kind": "end_call", "name": "end_call", "description": "Hang up, once the caller has said goodbye." }]
+}))]
 pub struct AgentConfig {
     /// What people call it: 1 to 100 characters. Required.
     #[schema(min_length = 1, max_length = 100)]

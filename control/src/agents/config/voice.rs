@@ -13,7 +13,7 @@ pub struct VoiceConfig {
     #[serde(default)]
     pub provider: VoiceProvider,
     /// The vendor's id of the voice. Required.
-    #[schema(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9_-]+$")]
+    #[schema(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9_-]+$", example = "JBFqnCBsd6RMkjVDRZzb")]
     pub voice_id: String,
     /// What it speaks, as a BCP 47 tag. Default: `en-US`.
     #[serde(default = "language")]
