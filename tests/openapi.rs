@@ -33,3 +33,60 @@ fn every_operation_says_what_can_go_wrong() {
         }
     }
 }
+
+/// Whoever tries something out has something to begin with, and knows what each refusal looks like. That the examples are what their
+/// schemas take is checked where a JSON Schema validator is: in tests/contract/examples.py.
+#[test]
+fn every_body_has_an_example() {
+    let document = serde_json::to_value(trunkline::openapi::document()).unwrap();
+    let has_example = |content: &Value| {
+        !content["example"].is_null() || content["examples"].as_object().is_some_and(|examples| !examples.is_empty())
+    };
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let mut bodies = vec![("request", &operation["requestBody"])];
+            bodies.extend(operation["responses"].as_object().unwrap().iter().map(|(status, it)| (status.as_str(), it)));
+            for (which, body) in bodies {
+                let content = &body["content"]["application/json"];
+                let described = !content["schema"].is_null() && content["schema"] != serde_json::json!({});
+                assert!(!described || has_example(content), "{method} {path} has no example of its {which}");
+                for (code, example) in content["examples"].as_object().into_iter().flatten() {
+                    if which.starts_with(['4', '5']) {
+                        assert_eq!(example["value"]["error_code"], *code, "{method} {path} {which}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is the same for all routes is said of all of them.
+#[test]
+fn every_operation_says_what_all_have_in_common() {
+    let document = serde_json::to_value(trunkline::openapi::document()).unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(operation["summary"].is_string() && operation["tags"].is_array(), "{method} {path}");
+            let responses = &operation["responses"];
+            for (status, response) in responses.as_object().unwrap() {
+                let id = &response["headers"]["X-Request-Id"]["$ref"];
+                assert_eq!(id, "#/components/headers/X-Request-Id", "{method} {path} {status}");
+            }
+            if !operation["security"].is_array() {
+                continue;
+            }
+            let ways = operation["security"].as_array().unwrap();
+            let has = |way: &str| ways.contains(&serde_json::json!({ way: [] }));
+            assert!(has("bearer") && has("api_key"), "{method} {path}: {ways:?}");
+            for status in ["401", "403", "408", "500", "503"] {
+                assert!(responses[status].is_object(), "{method} {path} does not say {status}");
+            }
+            assert!(responses["503"]["headers"]["Retry-After"].is_object(), "{method} {path}");
+            let names_something = path.contains('{') || operation["requestBody"].is_object();
+            assert!(
+                names_something || responses["404"].is_null(),
+                "{method} {path} names nothing that may not be there"
+            );
+        }
+    }
+}

@@ -137,10 +137,7 @@ impl Server {
         });
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let (router, document) = openapi::merged(&control, &calls);
-        let router = router
-            .route("/openapi.json", get(async || axum::Json(document)))
-            .route("/metrics", get(async || telemetry::render_metrics()));
+        let router = openapi::routes(&control, &calls).route("/metrics", get(async || telemetry::render_metrics()));
         let router: Router = trunkline_control::http::finish(router);
         let task = tokio::spawn(async move {
             let listener = Listener::new(listener);
