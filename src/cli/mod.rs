@@ -13,6 +13,7 @@ pub mod console;
 pub mod demo;
 #[cfg(feature = "sim")]
 mod fixtures;
+mod health;
 mod keys;
 mod migrate;
 mod openapi;
@@ -47,6 +48,7 @@ enum Command {
     Migrate(Box<migrate::Migrate>),
     Keys(keys::Keys),
     Token(Box<token::Token>),
+    Health(health::Health),
     Openapi(openapi::OpenApi),
     #[cfg(feature = "sim")]
     Demo(Box<demo::Demo>),
@@ -80,6 +82,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Migrate(migrate) => Box::pin(migrate.run()).await,
             Command::Keys(keys) => Box::pin(keys.run()).await,
             Command::Token(token) => token.run(),
+            Command::Health(health) => health.run().await,
             Command::Openapi(openapi) => openapi.run(),
             #[cfg(feature = "sim")]
             Command::Demo(demo) => Box::pin(demo.run()).await,
