@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What is visible at the top. Tool configuration lives in dotfiles; anything else needs a reason.
-const TOP: [&str; 15] = [
+const TOP: [&str; 16] = [
     "Cargo.lock",
     "Cargo.toml",
     "Dockerfile",
@@ -17,6 +17,7 @@ const TOP: [&str; 15] = [
     "base",
     "benches",
     "control",
+    "deploy",
     "fixtures",
     "media",
     "migrations",
@@ -98,7 +99,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
-    const MADE: [&str; 7] = [".git", "target", "data", "out", ".venv", ".env", "__pycache__"];
+    const MADE: [&str; 8] = [".git", "target", "data", "out", ".venv", ".venv-contract", ".env", "__pycache__"];
     for entry in fs::read_dir(root().join(folder)).unwrap() {
         let entry = entry.unwrap();
         if MADE.iter().any(|&made| entry.file_name() == made) {
