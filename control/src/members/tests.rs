@@ -1,8 +1,10 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::store;
 use crate::{
     auth::Role,
+    tenants,
     testing::{Answer, Api, User},
 };
 
@@ -140,4 +142,30 @@ async fn of_owners_who_leave_at_once_one_stays() {
         let role = |member: &Value| member["role"] == "owner";
         assert_eq!(listed.data()["members"].as_array().unwrap().iter().filter(|member| role(member)).count(), 1);
     }
+}
+
+/// Whoever takes an owner away waits for what others are just doing to the members.
+#[tokio::test]
+async fn an_owner_who_is_just_leaving_is_none() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    api.get(&ada, PATH).await.data();
+    let bob = member(&api, &ada, Role::Owner).await;
+    let looker = api.scratch.superuser().await;
+    let somebody_waits = async {
+        let waiting = "select exists (select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(looker.pool()).await.unwrap() {}
+    };
+    let mut tx = api.control.db.begin(ada.tenant).await.unwrap();
+    assert!(tenants::store::lock(&mut tx, ada.tenant).await.unwrap());
+    assert!(store::remove(&mut tx, ada.tenant, bob.id).await.unwrap());
+    let path = of(&ada);
+    let mut leaving = std::pin::pin!(api.delete(&ada, &path));
+    tokio::select! {
+        answer = &mut leaving => panic!("it did not wait: {}", answer.status),
+        () = somebody_waits => {}
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(leaving.await.error(), (409, "CONFLICT"));
 }
