@@ -62,7 +62,7 @@ impl Data {
                 .fetch_one(&mut connection)
                 .await?;
         if made.as_deref() != Some(&tag) || !fresh {
-            eprintln_progress("making the conversations, which takes some minutes");
+            println!("making the conversations, which takes some minutes");
             fill(&mut connection, size).await?;
             sqlx::query("delete from bench_data").execute(&mut connection).await?;
             sqlx::query("insert into bench_data values ($1)").bind(&tag).execute(&mut connection).await?;
@@ -148,10 +148,6 @@ impl Data {
     }
 }
 
-fn eprintln_progress(text: &str) {
-    println!("{text}");
-}
-
 /// As the database makes them.
 fn tenant(n: i32) -> Uuid {
     Uuid::from_u128(0x7e00_0000_0000_7000_8000_0000_0000_0000 + n as u128)
@@ -190,8 +186,8 @@ async fn fill(connection: &mut PgConnection, size: Size) -> Result<(), Error> {
          insert into agents (tenant_id, id, name) select i.tenant, a.agent, 'Ada' from agent_ids a join ids i using (t);
          -- Few words are in most calls, most words are in few.
          create temp table texts as
-             select n, to_tsvector('simple', (select string_agg('word' || (power(random(), 3) * 3000 + 0 * n)::int, ' ')
-                                              from generate_series(1, 80))) as words
+             select n, to_tsvector('simple', (select string_agg('word' || (power(random(), 3) * 3000 + 0 * w)::int, ' ')
+                                              from generate_series(1, 80 + 0 * n) w)) as words
              from generate_series(0, 4999) n;
          create temp table calls as
              select n, case when n % 2 = 0 then 0 else 1 + (n / 2) % greatest({tenants} - 1, 1) end as t,
