@@ -19,6 +19,7 @@ pub mod http;
 pub mod integrations;
 #[cfg(test)]
 mod isolation_tests;
+pub mod limits;
 pub mod live;
 pub mod lookup;
 pub mod members;
