@@ -94,8 +94,7 @@ async fn plans(control: &Control, data: &Data) -> Result<(), Error> {
 }
 
 async fn figures(control: &Control, data: &Data, size: Size) -> Result<(), Error> {
-    // The gate's limit of requests is not part of this router. One that has it has to be given a higher one here.
-    let router = finish(Router::from(trunkline_control::router())).with_state(control.clone());
+    let router = finish(Router::from(trunkline_control::router()), control).with_state(control.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     let server = tokio::spawn(async move { axum::serve(listener, router).await });

@@ -13,13 +13,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Control, http::now};
+use crate::{Control, http::now, vendors::BoxFuture};
 
 /// How long each check may take.
 const LIMIT: Duration = Duration::from_secs(2);
 
 pub(crate) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(live)).routes(routes!(ready))
+}
+
+/// Something that the node depends on and knows no more of than whether it answers.
+pub trait Dependency: std::fmt::Debug + Send + Sync {
+    /// Whether it does. Whoever asks has a time limit.
+    fn is_alive(&self) -> BoxFuture<'_, bool>;
 }
 
 /// How the node is.
@@ -31,7 +37,7 @@ struct Health {
     timestamp: DateTime<Utc>,
 }
 
-/// What the node depends on: true, false, or null where this version does not ask.
+/// What the node depends on: whether it answers, or null where it is not configured.
 #[derive(Debug, Serialize, ToSchema)]
 struct Checks {
     database: Option<bool>,
@@ -51,8 +57,14 @@ struct Checks {
     )
 )]
 async fn health(State(control): State<Control>) -> Response {
-    let healthy = control.db.is_alive(LIMIT).await;
-    let checks = Checks { database: Some(healthy), supabase: None, redis: None };
+    let supabase = async {
+        let supabase = control.supabase.as_ref()?;
+        Some(tokio::time::timeout(LIMIT, supabase.is_alive()).await.unwrap_or(false))
+    };
+    let redis = async { Some(control.redis.as_ref()?.ping(LIMIT).await) };
+    let (database, supabase, redis) = tokio::join!(control.db.is_alive(LIMIT), supabase, redis);
+    let checks = Checks { database: Some(database), supabase, redis };
+    let healthy = database && supabase != Some(false) && redis != Some(false);
     let status = if healthy { "healthy" } else { "unhealthy" };
     answer(healthy, Health { status, checks, timestamp: now() })
 }

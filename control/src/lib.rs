@@ -14,8 +14,9 @@ pub mod conversations;
 pub mod credentials;
 pub mod db;
 pub mod error;
-mod health;
+pub mod health;
 pub mod http;
+pub mod idempotency;
 pub mod integrations;
 #[cfg(test)]
 mod isolation_tests;
@@ -40,7 +41,9 @@ use std::sync::{Arc, atomic::AtomicBool};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::{auth::Auth, db::Db, live::Hub, vault::Vault, vendors::Vendors};
+use self::{
+    auth::Auth, db::Db, health::Dependency, http::Edge, live::Hub, redis::Redis, vault::Vault, vendors::Vendors,
+};
 
 /// What all handlers share.
 #[derive(Debug, Clone)]
@@ -59,6 +62,24 @@ pub struct Control {
     pub draining: Arc<AtomicBool>,
     /// Who listens to calls.
     pub live: Hub,
+    /// Where requests may come from, and how often.
+    pub edge: Arc<Edge>,
+    /// What nodes share for a moment; without it, each is alone.
+    pub redis: Option<Redis>,
+    /// The Supabase project, where there is one.
+    pub supabase: Option<Arc<dyn Dependency>>,
+}
+
+impl Control {
+    /// Sets the gauges of what is only known by looking: to be done whenever somebody asks for metrics.
+    pub fn measure(&self) {
+        let (busy, idle) = self.db.connections();
+        metrics::gauge!("trunkline_db_connections", "state" => "busy").set(busy);
+        metrics::gauge!("trunkline_db_connections", "state" => "idle").set(idle);
+        if let Some(redis) = &self.redis {
+            metrics::gauge!("trunkline_redis_up").set(if redis.is_up() { 1.0 } else { 0.0 });
+        }
+    }
 }
 
 /// The routes, and their description.

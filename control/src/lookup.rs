@@ -233,6 +233,15 @@ pub async fn retention_due(db: &Db, n: i32, now: DateTime<Utc>) -> Result<Vec<(T
     Ok(due.into_iter().map(|(tenant, id)| (tenant, CallId::from(id))).collect())
 }
 
+/// Tenants, at least one for up to `n` such keys, that have idempotency keys which have expired.
+pub async fn expired_idempotency_keys(db: &Db, n: i32) -> Result<Vec<TenantId>, DbError> {
+    let tenants =
+        sqlx::query_scalar!(r#"select tenant_id as "tenant_id!" from lookup.expired_idempotency_keys($1)"#, n)
+            .fetch_all(db.pool())
+            .await?;
+    Ok(tenants.into_iter().map(TenantId::new).collect())
+}
+
 async fn claim_due(db: &Db, kind: &str, n: i32, argument: Option<&str>) -> Result<Vec<(TenantId, Uuid)>, DbError> {
     let rows = sqlx::query!(
         r#"select tenant_id as "tenant_id!", id as "id!" from lookup.claim_due($1, $2, $3)"#,

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use fernet::Fernet;
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use trunkline_base::Secret;
@@ -76,6 +77,8 @@ pub enum VaultError {
 /// The ring of keys.
 pub struct Vault {
     keys: Vec<Fernet>,
+    /// One a key of the ring, derived from it: a key that encrypts is used for nothing else.
+    digest_keys: Vec<Secret>,
     fingerprint: String,
 }
 
@@ -84,9 +87,13 @@ impl Vault {
     pub fn new(ring: &Secret) -> Result<Self, VaultError> {
         let keys: Vec<&str> = ring.expose().split(',').map(str::trim).filter(|key| !key.is_empty()).collect();
         let first = keys.first().ok_or(VaultError::NoKey)?;
-        let fingerprint = Sha256::digest(first.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = hex(&Sha256::digest(first.as_bytes())[..8]);
+        let digest_keys = keys
+            .iter()
+            .map(|key| Secret::new(hex(&hmac(key, [b"trunkline digest".as_slice()]).finalize().into_bytes())));
+        let digest_keys = digest_keys.collect();
         let keys = keys.iter().enumerate().map(|(n, key)| Fernet::new(key).ok_or(VaultError::BadKey(n + 1)));
-        Ok(Self { keys: keys.collect::<Result<_, _>>()?, fingerprint })
+        Ok(Self { keys: keys.collect::<Result<_, _>>()?, digest_keys, fingerprint })
     }
 
     /// A new key.
@@ -116,15 +123,44 @@ impl Vault {
         Ok(self.seal_text(&self.open_text(token)?))
     }
 
-    fn seal_text(&self, text: &Secret) -> Sealed {
+    /// Encrypts a text that is no credential under the first key.
+    pub(crate) fn seal_text(&self, text: &Secret) -> Sealed {
         let first = self.keys.first().expect("a vault is not made without a key");
         Sealed { token: first.encrypt(text.expose().as_bytes()), key_fingerprint: self.fingerprint.clone() }
     }
 
-    fn open_text(&self, token: &str) -> Result<Secret, VaultError> {
+    /// Decrypts what [`Vault::seal_text`] has encrypted.
+    pub(crate) fn open_text(&self, token: &str) -> Result<Secret, VaultError> {
         let plain = self.keys.iter().find_map(|key| key.decrypt(token).ok()).ok_or(VaultError::CannotOpen)?;
         String::from_utf8(plain).map(Secret::new).map_err(|_| VaultError::NotFields)
     }
+}
+
+/// Digests of parts, told apart by their lengths, that nobody can make without a key of the ring: for comparing what is not stored.
+impl Vault {
+    /// Under the first key.
+    pub(crate) fn digest<const N: usize>(&self, parts: [&[u8]; N]) -> [u8; 32] {
+        let first = self.digest_keys.first().expect("a vault is not made without a key");
+        hmac(first.expose(), parts).finalize().into_bytes().into()
+    }
+
+    /// Whether it is the digest of these parts, under whichever key made it.
+    pub(crate) fn is_digest<const N: usize>(&self, digest: &[u8], parts: [&[u8]; N]) -> bool {
+        self.digest_keys.iter().any(|key| hmac(key.expose(), parts).verify_slice(digest).is_ok())
+    }
+}
+
+fn hmac<const N: usize>(key: &str, parts: [&[u8]; N]) -> Hmac<Sha256> {
+    let mut hmac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
+    for part in parts {
+        hmac.update(&(part.len() as u64).to_be_bytes());
+        hmac.update(part);
+    }
+    hmac
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Debug for Vault {
@@ -174,6 +210,18 @@ mod tests {
         assert_eq!(resealed.key_fingerprint, after.fingerprint());
         assert_ne!(sealed.key_fingerprint, resealed.key_fingerprint);
         assert_eq!(after.open(&resealed.token).unwrap().get("api_key").unwrap().expose(), "sk-1");
+    }
+
+    #[test]
+    fn a_digest_is_of_its_parts_and_its_ring() {
+        let (old, new) = (Vault::generate_key(), Vault::generate_key());
+        let (before, during, after) = (ring(&[&old]), ring(&[&new, &old]), ring(&[&new]));
+        let parts = |a: &'static str, b: &'static str| [a.as_bytes(), b.as_bytes()];
+        let digest = before.digest(parts("a", "bc"));
+        assert!(before.is_digest(&digest, parts("a", "bc")) && during.is_digest(&digest, parts("a", "bc")));
+        assert!(!after.is_digest(&digest, parts("a", "bc")));
+        assert!(!before.is_digest(&digest, parts("ab", "c")) && !before.is_digest(&digest, parts("a", "bd")));
+        assert_ne!(digest, during.digest(parts("a", "bc")));
     }
 
     #[test]

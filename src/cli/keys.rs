@@ -33,7 +33,7 @@ impl Keys {
         match self.command {
             Command::Generate => console.line(Vault::generate_key().expose()),
             Command::Rotate { settings } => {
-                telemetry::init_logs("warn");
+                telemetry::init_logs("warn", None);
                 settings.check()?;
                 let vault = Vault::new(&serve::secrets(&settings)?.encryption_key)?;
                 let storage = Storage::open(&settings).await?;

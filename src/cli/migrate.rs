@@ -14,7 +14,7 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        telemetry::init_logs("warn");
+        telemetry::init_logs("warn", None);
         migrate_named(&self.settings).await?;
         Console::stdout().line("the database is up to date");
         Ok(())

@@ -6,16 +6,20 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, routing::get};
+use axum::{Router, middleware::from_fn, routing::get};
 use clap::Args;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tokio_util::task::AbortOnDropHandle;
 use trunkline_base::{Secret, SystemClock, guard::Guard};
 use trunkline_control::{
     Control,
     auth::{ApiKeys, Auth, Jwks, TokenKeys},
-    http::Listener,
+    health::Dependency,
+    idempotency,
     live::Hub,
     vault::{Vault, VaultError},
 };
@@ -26,13 +30,18 @@ use crate::{
     compose::{ComposeError, Composer},
     config::{Environment, Settings, SettingsError},
     journal::JournalWriter,
+    listen::Listening,
     openapi,
     project_keys::ProjectKeys,
     secrets::{Secrets, SecretsError},
     storage::{Storage, StorageError},
-    telemetry,
+    supabase::Supabase,
+    telemetry::{self, Traces, TracesError},
     vendors::LiveVendors,
 };
+
+/// How long requests that are under way have to end at last: longer than those that ask a vendor.
+const LAST_REQUESTS: Duration = Duration::from_secs(15);
 
 /// Serve the API and answer calls.
 #[derive(Debug, Args)]
@@ -56,21 +65,30 @@ pub enum ServeError {
     Storage(#[from] StorageError),
     #[error(transparent)]
     Compose(#[from] ComposeError),
+    #[error(transparent)]
+    Traces(#[from] TracesError),
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
     #[error("cannot listen on {0}: {1}")]
     Bind(SocketAddr, std::io::Error),
 }
 
 impl Serve {
     pub(super) async fn run(self) -> Result<(), ServeError> {
-        telemetry::init_logs("info");
-        let drain = Duration::from_secs(self.settings.drain_seconds);
         self.settings.check()?;
+        let traces = self.settings.edge.otlp_endpoint.as_ref().map(Traces::to).transpose()?;
+        telemetry::init_logs("info", traces.as_ref());
+        let drain = Duration::from_secs(self.settings.drain_seconds);
         let storage = Storage::open(&self.settings).await?;
+        let mut end = End::listen().map_err(ServeError::Signals)?;
         let server = Server::start(self.settings, storage, None).await?;
         tracing::info!(address = %server.addr(), public_url = server.public_url(), "listening");
-        terminated().await;
+        end.comes().await;
         tracing::info!("draining: no new calls; live ones may end");
         server.stop(drain).await;
+        if let Some(traces) = traces {
+            traces.stop().await;
+        }
         Ok(())
     }
 }
@@ -83,9 +101,8 @@ pub struct Server {
     calls: Calls,
     journal: JournalWriter,
     storage: Storage,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-    _upkeep: [AbortOnDropHandle<()>; 3],
+    listening: Listening,
+    _upkeep: [AbortOnDropHandle<()>; 5],
 }
 
 impl Server {
@@ -107,7 +124,14 @@ impl Server {
             TcpListener::bind(settings.bind).await.map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let addr = listener.local_addr().map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let public_url = settings.public_url(addr);
+        let traced = settings.edge.otlp_endpoint.is_some();
         let composer = Composer::new(settings.clone(), net.clone())?;
+        let redis = settings.edge.redis();
+        let security = &settings.security;
+        let supabase = security.supabase_url.as_ref().and_then(|url| {
+            let supabase = Supabase::new(composer.http().clone(), url, security.supabase_service_key.clone())?;
+            Some(Arc::new(supabase) as Arc<dyn Dependency>)
+        });
         let control = Control {
             db: storage.db().clone(),
             auth: Arc::new(Auth {
@@ -121,7 +145,10 @@ impl Server {
             ),
             public_url: public_url.as_str().into(),
             draining: Arc::default(),
-            live: Hub::alone(),
+            edge: Arc::new(settings.edge.serve_by(redis.clone())),
+            live: redis.clone().map_or_else(Hub::alone, Hub::among_others),
+            redis,
+            supabase,
         };
         let node = Calls::new_node();
         let journal = JournalWriter::start(control.db.clone(), node.clone(), control.live.clone());
@@ -135,23 +162,21 @@ impl Server {
             settings,
             observer,
         });
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let router = openapi::routes(&control, &calls).route("/metrics", get(async || telemetry::render_metrics()));
-        let router: Router = trunkline_control::http::finish(router);
-        let task = tokio::spawn(async move {
-            let listener = Listener::new(listener);
-            let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await });
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the HTTP server failed");
-            }
-        });
+        let measured = control.clone();
+        let router = openapi::routes(&control, &calls)
+            .route("/metrics", get(async move || telemetry::render_metrics(&measured)));
+        let router: Router = trunkline_control::http::finish(router, &control);
+        let router = if traced { router.layer(from_fn(telemetry::trace)) } else { router };
+        let listening = Listening::start(listener, router);
+        let edge = control.edge.clone();
         let upkeep = [
             AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_retention())),
+            AbortOnDropHandle::new(tokio::spawn(async move { edge.limiter.keep().await })),
+            AbortOnDropHandle::new(tokio::spawn(idempotency::keep_clean(control.clone()))),
         ];
-        Ok(Self { addr, public_url, control, calls, journal, storage, stop, task, _upkeep: upkeep })
+        Ok(Self { addr, public_url, control, calls, journal, storage, listening, _upkeep: upkeep })
     }
 
     /// The address that it listens on.
@@ -181,11 +206,7 @@ impl Server {
         // Who listens hears how the last calls ended.
         let _ = tokio::time::timeout(Duration::from_secs(5), self.journal.handle().flushed()).await;
         self.control.live.close();
-        self.stop.cancel();
-        let mut task = self.task;
-        if tokio::time::timeout(Duration::from_secs(5), &mut task).await.is_err() {
-            task.abort();
-        }
+        self.listening.stop(LAST_REQUESTS).await;
         self.journal.stop().await;
         self.storage.close().await;
     }
@@ -232,19 +253,21 @@ fn extra_authorities(settings: &Settings) -> Result<Vec<CertificateDer<'static>>
     CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)
 }
 
-/// Waits for SIGTERM or ctrl-c.
-async fn terminated() {
-    let ctrl_c = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut term) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = ctrl_c => {}
-                _ = term.recv() => {}
-            }
-            return;
+/// SIGTERM and ctrl-c, which are heard from when this is made: whoever sees that the server listens may end it at once.
+struct End {
+    term: Signal,
+    interrupt: Signal,
+}
+
+impl End {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn comes(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-    let _ = ctrl_c.await;
 }

@@ -87,6 +87,7 @@ pub fn document() -> Document {
     document.merge(trunkline_control::router().to_openapi());
     document.merge(Calls::routes().to_openapi());
     document.merge(own().to_openapi());
+    trunkline_control::http::describe(&mut document);
     common::complete(&mut document);
     examples::complete(&mut document);
     document

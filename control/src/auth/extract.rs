@@ -7,8 +7,12 @@ use axum::{
     http::request::Parts,
 };
 
-use super::{AtLeast, Principal};
-use crate::{Control, error::ApiError};
+use super::{AtLeast, Principal, Role};
+use crate::{
+    Control,
+    error::ApiError,
+    http::{Caller, Demanded},
+};
 
 /// A caller who has at least the role `R`.
 #[derive(Debug, Clone)]
@@ -29,12 +33,30 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let control = Control::from_ref(state);
-        let principal = control.auth.authenticate(&control.db, &parts.headers).await?;
-        tracing::Span::current().record("tenant_id", tracing::field::display(principal.tenant));
-        if principal.role < R::ROLE {
-            return Err(ApiError::denied(format!("This needs the role {} or a higher one", R::ROLE)));
+        if let Some(demanded) = parts.extensions.get::<Demanded>() {
+            demanded.tell(R::ROLE);
         }
+        let principal = match parts.extensions.get::<Caller>() {
+            Some(Caller(caller)) => caller.clone()?,
+            // A route outside of the API's gate.
+            None => {
+                let control = Control::from_ref(state);
+                let principal = control.auth.authenticate(&control.db, &parts.headers).await?;
+                tracing::Span::current().record("tenant_id", tracing::field::display(principal.tenant));
+                principal
+            }
+        };
+        principal.at_least(R::ROLE)?;
         Ok(Self(principal, PhantomData))
+    }
+}
+
+impl Principal {
+    /// Refuses whoever has less than a role.
+    pub(crate) fn at_least(&self, role: Role) -> Result<(), ApiError> {
+        if self.role < role {
+            return Err(ApiError::denied(format!("This needs the role {role} or a higher one")));
+        }
+        Ok(())
     }
 }

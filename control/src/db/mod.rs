@@ -131,6 +131,12 @@ impl Db {
         matches!(tokio::time::timeout(limit, ask).await, Ok(Ok(_)))
     }
 
+    /// Connections that are open: how many are at work, and how many wait for some.
+    pub fn connections(&self) -> (u32, u32) {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        (self.pool.size().saturating_sub(idle), idle)
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;

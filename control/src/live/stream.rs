@@ -1,7 +1,7 @@
 //! A stream's body: what there is to say, a comment while there is nothing, and a last event that says why it ends.
 //!
 //! It is pulled by the connection. A listener that does not read is not read for: what it has not taken stays in the database, and the
-//! connection is cut when nothing of what is on its way is taken for a while ([`crate::http::Listener`]).
+//! connection is cut when nothing of what is on its way is taken for a while ([`crate::http::Limited`]).
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 

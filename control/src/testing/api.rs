@@ -1,6 +1,6 @@
 //! The API through its router, on a database of its own.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use axum::{
     Router,
@@ -11,7 +11,7 @@ use axum::{
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::Value;
 use tower::ServiceExt;
-use trunkline_base::{Clock, Secret, SystemClock};
+use trunkline_base::{Clock, Secret, SystemClock, guard::AllowedRanges};
 use uuid::Uuid;
 
 use super::{Events, ScratchDb, ScriptedVendors};
@@ -19,7 +19,8 @@ use crate::{
     Control,
     auth::{ApiKeys, Auth, Role, TokenKeys, development_token},
     db::Db,
-    http::finish,
+    http::{Edge, finish},
+    limits::{Limiter, Rates},
     live::Hub,
     tenant::TenantId,
     vault::Vault,
@@ -93,6 +94,9 @@ pub fn control(db: Db, vendors: Arc<dyn Vendors>) -> Control {
         public_url: "https://voice.example.com".into(),
         draining: Arc::default(),
         live: Hub::alone(),
+        edge: Arc::new(edge(rates(u32::MAX))),
+        redis: None,
+        supabase: None,
     }
 }
 
@@ -110,7 +114,7 @@ impl Api {
         let scratch = ScratchDb::new().await;
         let vendors = Arc::new(ScriptedVendors::default());
         let control = control(scratch.db.clone(), vendors.clone());
-        let router = finish(Router::from(crate::router())).with_state(control.clone());
+        let router = router(&control);
         Self { scratch, control, vendors, router }
     }
 
@@ -130,10 +134,17 @@ impl Api {
         Secret::new(encode(&Header::new(Algorithm::HS256), claims, &key).expect("claims can be signed"))
     }
 
+    /// The same routes with so many requests a minute.
+    #[must_use]
+    pub fn with_rates(self, rates: Rates) -> Self {
+        let control = Control { edge: Arc::new(edge(rates)), ..self.control.clone() };
+        self.with_control(control)
+    }
+
     /// The same routes over another database, or with other vendors.
     #[must_use]
     pub fn with_control(self, control: Control) -> Self {
-        let router = finish(Router::from(crate::router())).with_state(control.clone());
+        let router = router(&control);
         Self { control, router, ..self }
     }
 
@@ -144,7 +155,7 @@ impl Api {
 
     /// The same routes on another node.
     pub fn node(&self, live: Hub) -> Router {
-        finish(Router::from(crate::router())).with_state(Control { live, ..self.control.clone() })
+        router(&Control { live, ..self.control.clone() })
     }
 
     /// A request with a body of JSON, unless that is null.
@@ -234,4 +245,20 @@ pub async fn listen_at(router: Router, user: &User, path: &str, last: Option<&st
     let response = router.oneshot(request).await.expect("a router answers");
     assert_eq!(response.status(), 200, "{path}");
     Events::of(response.into_body().into_data_stream())
+}
+
+fn router(control: &Control) -> Router {
+    finish(Router::from(crate::router()), control).with_state(control.clone())
+}
+
+/// No page of a browser's, no proxy.
+fn edge(rates: Rates) -> Edge {
+    let limiter = Limiter::new(rates, None);
+    Edge { limiter, trusted_proxies: AllowedRanges::none(), cors_origins: Vec::new() }
+}
+
+/// The same for tenants and addresses.
+fn rates(rate: u32) -> Rates {
+    let rate = NonZeroU32::new(rate).expect("a rate is not 0");
+    Rates { tenant: rate, address: rate }
 }

@@ -102,7 +102,7 @@ pub enum DemoError {
 
 impl Demo {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        telemetry::init_logs("error");
+        telemetry::init_logs("error", None);
         let console = Console::stdout();
         let live = self.live.then_some(self.vendors);
         let done = run(self.out, self.voice, live, console.clone()).await?;

@@ -1,6 +1,6 @@
 //! Listeners on real sockets, and how they leave.
 
-use std::time::Duration;
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use tokio::{
@@ -10,21 +10,38 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{World, answered, said};
-use crate::{http::Listener, testing::User};
+use crate::{http::Limited, testing::User};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The routes on a socket, where whoever takes nothing for half a second is cut off.
-async fn serve(router: Router) -> (std::net::SocketAddr, AbortOnDropHandle<()>) {
+/// Cuts whoever takes nothing for half a second.
+struct Impatient(TcpListener);
+
+impl axum::serve::Listener for Impatient {
+    type Io = Limited<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        let (stream, addr) = axum::serve::Listener::accept(&mut self.0).await;
+        (Limited::new(stream).stalled_after(Duration::from_millis(500)), addr)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// The routes on a socket.
+async fn serve(router: Router) -> (SocketAddr, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let listener = Listener::new(listener).stalled_after(Duration::from_millis(500));
+    let listener = Impatient(listener);
     let served = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     (addr, AbortOnDropHandle::new(served))
 }
 
 /// A connection that has asked for a stream, with little room for what it does not read.
-async fn ask(addr: std::net::SocketAddr, user: &User, path: &str) -> TcpStream {
+async fn ask(addr: SocketAddr, user: &User, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut socket = socket.connect(addr).await.unwrap();

@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, http::Request, response::Response, routing::get};
+use sqlx::PgPool;
 use tokio::time::Instant;
 use tower::ServiceExt;
 use trunkline_base::CallId;
@@ -20,7 +21,12 @@ use super::super::{
     pulse::Pulse,
     stream::{Look, Source, event, respond},
 };
-use crate::{db::DbError, http::finish, tenant::TenantId, testing::Events};
+use crate::{
+    db::{Db, DbError},
+    http::finish,
+    tenant::TenantId,
+    testing::{Events, ScriptedVendors, control},
+};
 
 /// A last event.
 fn end(reason: &str) -> String {
@@ -174,13 +180,14 @@ async fn a_database_that_is_away_for_a_while_ends_nothing() {
 async fn a_stream_outlasts_the_limit_on_requests() {
     let scene = Scene::new();
     let response = Arc::new(Mutex::new(Some(scene.response(Some(Duration::from_secs(100))))));
-    let router: Router = finish(Router::new().route(
-        "/stream",
-        get(move || {
-            let response = response.lock().unwrap().take().unwrap();
-            async { Ok::<_, Infallible>(response) }
-        }),
-    ));
+    // Nobody asks this database anything.
+    let db = Db::from_pool(PgPool::connect_lazy("postgres://localhost").unwrap());
+    let control = control(db, Arc::new(ScriptedVendors::default()));
+    let stream = get(move || {
+        let response = response.lock().unwrap().take().unwrap();
+        async { Ok::<_, Infallible>(response) }
+    });
+    let router: Router = finish(Router::new().route("/stream", stream), &control);
     let request = Request::builder().uri("/stream").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(scene.seconds(), 0);

@@ -1,11 +1,10 @@
-//! Connections that are taken, and cut when their peer stops reading.
+//! Connections that are cut when their peer stops reading.
 //!
 //! A peer that neither reads nor closes would hold its connection, and whatever is being sent to it, for as long as it likes: TCP keeps
 //! asking it whether it has room. So what is to be written has a limit. It says nothing of connections on which nothing is to be written.
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,19 +12,11 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
     time::{Sleep, sleep},
 };
 
 /// How long a peer may take nothing of what is sent to it.
 const STALLED: Duration = Duration::from_secs(20);
-
-/// Takes connections.
-#[derive(Debug)]
-pub struct Listener {
-    listener: TcpListener,
-    stalled: Duration,
-}
 
 /// A connection whose writes have a limit.
 #[derive(Debug)]
@@ -36,38 +27,16 @@ pub struct Limited<S> {
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl Listener {
-    /// Takes connections from this one's queue.
-    pub const fn new(listener: TcpListener) -> Self {
-        Self { listener, stalled: STALLED }
+impl<S> Limited<S> {
+    /// Limits what is written to this.
+    pub const fn new(inner: S) -> Self {
+        Self { inner, stalled: STALLED, waiting: None }
     }
 
     /// With another limit.
     #[must_use]
     pub fn stalled_after(self, stalled: Duration) -> Self {
         Self { stalled, ..self }
-    }
-}
-
-impl axum::serve::Listener for Listener {
-    type Io = Limited<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, addr) = axum::serve::Listener::accept(&mut self.listener).await;
-        // Small frames must leave at once: Nagle's algorithm would hold them back by up to 40 ms.
-        let _ = stream.set_nodelay(true);
-        (Limited::new(stream, self.stalled), addr)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
-}
-
-impl<S> Limited<S> {
-    const fn new(inner: S, stalled: Duration) -> Self {
-        Self { inner, stalled, waiting: None }
     }
 
     fn limit<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -133,7 +102,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_slowly_is_waited_for_and_one_that_does_not_read_is_not() {
         let (ours, mut theirs) = duplex(10);
-        let mut ours = Limited::new(ours, STALLED);
+        let mut ours = Limited::new(ours);
         let writing = tokio::spawn(async move {
             let written = ours.write_all(&[7; 100]).await;
             (written, Instant::now(), ours)
@@ -156,7 +125,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_on_which_nothing_is_sent_stays() {
         let (ours, mut theirs) = duplex(10);
-        let mut ours = Limited::new(ours, STALLED);
+        let mut ours = Limited::new(ours);
         ours.write_all(&[7; 5]).await.unwrap();
         sleep(STALLED * 10).await;
         ours.write_all(&[7; 5]).await.unwrap();

@@ -1,5 +1,7 @@
 //! Settings from the environment. Each is documented here, once, with its default and unit; the command line shows them too.
 
+mod edge;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
@@ -9,6 +11,8 @@ use trunkline_base::{
 };
 use trunkline_control::{credentials::private_key, vault::Vault};
 use url::Url;
+
+pub use self::edge::Edge;
 
 /// What `serve` needs to know.
 #[derive(Debug, Clone, Args)]
@@ -52,6 +56,9 @@ pub struct Settings {
     /// Who may do what.
     #[command(flatten)]
     pub security: Security,
+    /// Who may ask, and how often.
+    #[command(flatten)]
+    pub edge: Edge,
     /// Vendors.
     #[command(flatten)]
     pub vendors: Vendors,
@@ -89,6 +96,9 @@ pub struct Security {
     /// refused; in development, one that is made once. Production needs this or SUPABASE_URL.
     #[arg(long, env = "SUPABASE_JWT_SECRET", hide_env_values = true, default_value = "", value_parser = secret)]
     pub supabase_jwt_secret: Secret,
+    /// The project's secret key, with which its health is asked.
+    #[arg(long, env = "SUPABASE_SERVICE_KEY", hide_env_values = true, default_value = "", value_parser = secret)]
+    pub supabase_service_key: Secret,
     /// Fernet keys with commas between: the first encrypts credentials, all decrypt them. `trunkline keys generate` makes one.
     #[arg(long, env = "ENCRYPTION_KEY", hide_env_values = true, default_value = "", value_parser = secret)]
     pub encryption_key: Secret,
@@ -232,11 +242,13 @@ impl Settings {
             security: Security {
                 supabase_url: None,
                 supabase_jwt_secret: Secret::default(),
+                supabase_service_key: Secret::default(),
                 encryption_key: Secret::default(),
                 api_key_secret: Secret::default(),
                 tenant_auto_provision: None,
                 allowed_private_ranges: None,
             },
+            edge: Edge::default(),
             vendors,
         }
     }
@@ -253,7 +265,9 @@ impl Settings {
     /// Names all that is wrong at once.
     pub fn check(&self) -> Result<(), SettingsError> {
         let mut wrong = Vec::new();
-        for (name, url) in [("PUBLIC_URL", &self.public_url), ("NODE_URL", &self.node_url)] {
+        let supabase = &self.security.supabase_url;
+        for (name, url) in [("PUBLIC_URL", &self.public_url), ("NODE_URL", &self.node_url), ("SUPABASE_URL", supabase)]
+        {
             if url.as_ref().is_some_and(|url| !is_origin(url)) {
                 wrong.push(format!(
                     "{name} must be http:// or https:// with a host and without path, query or user, such as https://voice.example.com"
@@ -305,6 +319,7 @@ impl Settings {
         if let Err(error) = self.allowed_ranges() {
             wrong.push(format!("ALLOWED_PRIVATE_RANGES: {error}"));
         }
+        self.edge.check(&mut wrong);
         if production {
             if self.store.database_url.is_empty() {
                 wrong.push("DATABASE_URL is missing: production has no private Postgres".into());
@@ -438,6 +453,30 @@ mod tests {
         let served = settings(&["--database-url", "postgres://localhost/x"]);
         assert_eq!(served.environment(), Environment::Production);
         assert!(!served.auto_provision());
+    }
+
+    #[test]
+    fn what_stands_before_the_api_is_checked_and_keeps_its_password() {
+        let line = [
+            "--environment",
+            "development",
+            "--cors-origins",
+            "https://app.example.com,*",
+            "--trusted-proxies",
+            "10.0.0.0/99",
+            "--redis-url",
+            "http://:hush@localhost",
+            "--otlp-endpoint",
+            "grpc://localhost:4317",
+            "--supabase-url",
+            "https://x.supabase.co/auth",
+        ];
+        let settings = settings(&line);
+        let error = settings.check().unwrap_err().to_string();
+        for name in ["CORS_ORIGINS", "TRUSTED_PROXIES", "REDIS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "SUPABASE_URL"] {
+            assert!(error.contains(name), "{name} is not in {error}");
+        }
+        assert!(!error.contains("hush") && !format!("{settings:?}").contains("hush"), "{error}");
     }
 
     #[test]
