@@ -31,6 +31,7 @@ async fn serve(scratch: &ScratchDb, ring: &[&Secret]) -> (Server, Api) {
         twilio_account_sid: String::new(),
         twilio_auth_token: Secret::default(),
         twilio_base_url: nowhere(),
+        ..Vendors::default()
     };
     let secret = Secret::new("a secret of more than thirty-two bytes, for tests");
     let mut settings = Settings::local(std::env::temp_dir().join("trunkline-vault-test"), vendors);

@@ -42,16 +42,19 @@ async fn probe_all(http: &Http, url: &str) -> Vec<Result<(), AccountError>> {
         application_id: "app".into(),
         private_key: Secret::new(RSA_PRIVATE),
     };
-    let probes = tokio::join!(
-        openai::account::probe(http, &base, &key, None),
-        anthropic::account::probe(http, &base, &key),
-        deepgram::account::probe(http, &base, &key),
-        elevenlabs::account::probe(http, &base, &key),
-        twilio::probe(http, &base, "AC1", &auth),
-        vonage::probe(http, &hosts, &vonage_auth, SystemClock.wall(), "j"),
-        salesforce::account::probe(http, &base, &key),
-        elevenlabs::voices::voices(http, &base, &key),
-    );
+    let probes = Box::pin(async {
+        tokio::join!(
+            openai::account::probe(http, &base, &key, None),
+            anthropic::account::probe(http, &base, &key),
+            deepgram::account::probe(http, &base, &key),
+            elevenlabs::account::probe(http, &base, &key),
+            twilio::probe(http, &base, "AC1", &auth),
+            vonage::probe(http, &hosts, &vonage_auth, SystemClock.wall(), "j"),
+            salesforce::account::probe(http, &base, &key),
+            elevenlabs::voices::voices(http, &base, &key),
+        )
+    })
+    .await;
     let (one, two, three, four, five, six, seven, voices) = probes;
     vec![one, two, three, four, five, six, seven, voices.map(|_| ())]
 }

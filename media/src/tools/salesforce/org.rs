@@ -165,7 +165,7 @@ mod tests {
             }
         }
         assert_eq!(login(&"a".repeat(64)), None);
-        assert_eq!(login(&"a.".repeat(125).trim_end_matches('.').to_owned()), None);
+        assert_eq!(login("a.".repeat(125).trim_end_matches('.')), None);
     }
 
     #[test]
