@@ -32,6 +32,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 .status(StatusCode::BAD_REQUEST)
         })?;
         let mut check = Checker::default();
+        // serde would read an object from a list, too, by position.
+        check.require("", value.is_object(), "must be an object");
         no_nul(&mut check, "", &value);
         check.finish().map_err(|errors| ApiError::validation(&errors))?;
         serde_path_to_error::deserialize(value)

@@ -13,9 +13,9 @@ use crate::{check::Checker, error::ApiError};
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// Which page, from 1.
+    /// Which page, from 1. Pages go 10,000 entries deep.
     #[serde(default = "first")]
-    #[param(minimum = 1, default = 1)]
+    #[param(minimum = 1, maximum = 10_001, default = 1)]
     pub page: i64,
     /// How many entries a page.
     #[serde(default = "fifty")]

@@ -48,6 +48,7 @@ async fn every_error_has_the_one_body() {
         (json, "\u{fffd}".to_owned(), (400, "VALIDATION_ERROR")),
         (json, big, (413, "PAYLOAD_TOO_LARGE")),
         (json, "[]".to_owned(), (422, "VALIDATION_ERROR")),
+        (json, "[null, null]".to_owned(), (422, "VALIDATION_ERROR")),
         (Some("application/json; charset=utf-8"), "{}".to_owned(), (422, "VALIDATION_ERROR")),
     ];
     for (kind, body, expected) in cases {

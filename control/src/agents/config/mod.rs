@@ -136,8 +136,11 @@ impl AgentConfig {
     /// [`from_json`](Self::from_json) for JSON that has already been parsed.
     pub fn from_value(mut document: Value) -> Result<Self, FieldErrors> {
         drop_nulls(&mut document);
-        let config: Self = serde_path_to_error::deserialize(document).map_err(FieldErrors::from_serde)?;
+        let config: Self = serde_path_to_error::deserialize(&document).map_err(FieldErrors::from_serde)?;
         config.validate()?;
+        let mut check = Checker::default();
+        lists_are_lists(&mut check, "", &document, &serde_json::to_value(&config).unwrap_or_default());
+        check.finish()?;
         Ok(config)
     }
 
@@ -168,6 +171,24 @@ fn is_active() -> bool {
 
 /// Keys under which a tenant's own JSON lives, where a `null` means whatever the tenant means by it.
 const FREE_FORM: [&str; 4] = ["metadata", "parameters", "config", "extraction_schema"];
+
+/// serde reads an object from a list, too, by position, which nobody means: what was given as a list is compared with what was read.
+fn lists_are_lists(check: &mut Checker, key: &str, given: &Value, read: &Value) {
+    match (given, read) {
+        (Value::Array(_), Value::Object(_)) => check.require(key, false, "must be an object"),
+        (Value::Array(given), Value::Array(read)) => {
+            for (n, (given, read)) in given.iter().zip(read).enumerate() {
+                lists_are_lists(check, &format!("{key}[{n}]"), given, read);
+            }
+        }
+        (Value::Object(given), Value::Object(read)) => check.inside(key, |check| {
+            for (key, given) in given {
+                lists_are_lists(check, key, given, &read[key]);
+            }
+        }),
+        _ => {}
+    }
+}
 
 /// Removes the keys that are `null`, so that "absent" and "the platform's default" are one case from here on.
 fn drop_nulls(value: &mut Value) {

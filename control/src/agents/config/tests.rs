@@ -403,3 +403,19 @@ fn a_state_has_its_profile_over_the_rest() {
     let listening = config.in_state(TurnState::Listening);
     assert_eq!((listening.min_endpoint_ms, listening.eager, listening.interruptions.min_words), (300, false, 2));
 }
+
+/// serde reads an object from a list, by position.
+#[test]
+fn a_list_is_no_object() {
+    let mut document = json!({
+        "name": "Ada", "voice_config": { "voice_id": "v", "settings": [0.5] },
+        "ai_config": { "provider": "openai", "model": "gpt-4", "instructions": "Be kind." },
+        "tools": [["end_call", "end_call", "Hang up."]], "metadata": { "kept": [1, [2]] }
+    });
+    let error = AgentConfig::from_value(document.clone()).unwrap_err().to_string();
+    assert!(error.contains("voice_config.settings: must be an object"), "{error}");
+    document["voice_config"]["settings"] = json!({});
+    assert!(AgentConfig::from_value(document.clone()).is_err());
+    document["tools"] = json!([]);
+    assert_eq!(AgentConfig::from_value(document).unwrap().metadata["kept"], json!([1, [2]]));
+}
