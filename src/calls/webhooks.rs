@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Form,
-    extract::{OriginalUri, Query, State},
+    extract::{OriginalUri, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use trunkline_base::{CallId, Personal};
 use trunkline_control::{
     error::{ApiError, ErrorBody, ErrorCode},
+    http::Params,
     lookup::{self, FoundNumber},
     tenant::TenantId,
     vendors::Provider,
@@ -30,6 +31,7 @@ use super::{
 #[into_params(parameter_in = Query)]
 pub(super) struct Kind {
     /// `voice`, `status`, `stream` or `resume`, as in the address that was handed out. Without it, the fields tell.
+    #[param(pattern = "^(voice|status|stream|resume)$", example = "voice")]
     kind: Option<String>,
     /// Whose event it is: required for `stream` and `resume`.
     #[param(value_type = Option<uuid::Uuid>)]
@@ -83,7 +85,12 @@ impl Incoming {
     operation_id = "receive_twilio_webhook",
     tag = "webhooks",
     params(Kind),
-    request_body(content_type = "application/x-www-form-urlencoded", description = "Twilio's fields, signed by X-Twilio-Signature"),
+    request_body(
+        content = BTreeMap<String, String>, content_type = "application/x-www-form-urlencoded",
+        description = "Twilio's fields, signed by X-Twilio-Signature",
+        example = json!({ "AccountSid": "AC00000000000000000000000000000001", "CallSid": "CA00000000000000000000000000000001",
+            "CallStatus": "ringing", "From": "+14155550111", "To": "+14155550100" }),
+    ),
     responses(
         (status = 200, description = "TwiML", content_type = "text/xml", body = String),
         (status = 204, description = "Noted"),
@@ -97,7 +104,7 @@ impl Incoming {
 pub(super) async fn twilio(
     State(calls): State<Calls>,
     OriginalUri(uri): OriginalUri,
-    Query(query): Query<Kind>,
+    Params(query): Params<Kind>,
     headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> Result<Response, ApiError> {

@@ -4,8 +4,9 @@ use trunkline_control::error::ErrorBody;
 use utoipa::{
     ToSchema,
     openapi::{
-        ContentBuilder, Header, HeaderBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type,
+        ContentBuilder, Header, HeaderBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
         path::{Operation, PathItem},
+        schema::SchemaType,
         security::SecurityRequirement,
     },
 };
@@ -35,6 +36,13 @@ pub(super) fn complete(document: &mut OpenApi) {
     }
     for (path, item) in &mut document.paths.paths {
         for (_, operation) in operations_mut(item) {
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter
+                    && let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+                {
+                    never_null(schema);
+                }
+            }
             if path.starts_with("/v1/") && operation.security.is_some() {
                 of_the_api(operation, path.contains('{'));
             }
@@ -72,6 +80,16 @@ fn of_the_api(operation: &mut Operation, names_something: bool) {
     // The refusals that routes share say more than is true of one that names nothing.
     if !names_something && operation.request_body.is_none() {
         responses.remove("404");
+    }
+}
+
+/// A parameter is there or it is not: the text `null` is no null.
+fn never_null(schema: &mut Object) {
+    if let SchemaType::Array(kinds) = &mut schema.schema_type {
+        kinds.retain(|kind| *kind != Type::Null);
+        if let [kind] = kinds.as_slice() {
+            schema.schema_type = SchemaType::Type(kind.clone());
+        }
     }
 }
 

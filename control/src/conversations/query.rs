@@ -22,10 +22,10 @@ pub(super) struct ListQuery {
     #[param(value_type = Option<Uuid>)]
     agent_id: Option<String>,
     /// `ringing`, `active`, `completed` or `failed`.
-    #[param(pattern = "^(ringing|active|completed|failed)$")]
+    #[param(pattern = "^(ringing|active|completed|failed)?$")]
     status: Option<String>,
     /// `inbound` or `outbound`.
-    #[param(pattern = "^(inbound|outbound)$")]
+    #[param(pattern = "^(inbound|outbound)?$")]
     direction: Option<String>,
     /// Only those with this outcome.
     outcome: Option<String>,
