@@ -27,6 +27,8 @@ pub mod members;
 pub mod phone_numbers;
 pub mod redis;
 pub mod removal;
+#[cfg(test)]
+mod supabase_tests;
 pub mod tenant;
 pub mod tenants;
 #[cfg(any(test, feature = "testing"))]
