@@ -1,10 +1,12 @@
 //! A Supabase project: Auth with real signing keys, Storage, and the root of the Data API, behind one gateway that asks for an API key.
 
 mod auth;
+mod content;
 mod error;
 mod keys;
 mod multipart;
 mod objects;
+mod signed;
 mod storage;
 mod users;
 

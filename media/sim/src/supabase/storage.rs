@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -15,18 +15,15 @@ use serde_json::{Value, json};
 
 use super::{
     Role, Shared, UserAccess,
+    content::{content, read_upload},
     error::StorageError,
-    multipart,
-    objects::{Object, Upload},
+    signed,
 };
-use crate::{dates::unix_now, fault::Fault, http_fault};
+use crate::{fault::Fault, http_fault};
 
-type Answer = Result<Response, StorageError>;
-type Place = Path<(String, String)>;
-type Parameters = Query<BTreeMap<String, String>>;
-
-/// How long a signed upload may wait, in seconds.
-const UPLOAD_LIFETIME: u64 = 7_200;
+pub(super) type Answer = Result<Response, StorageError>;
+pub(super) type Place = Path<(String, String)>;
+pub(super) type Parameters = Query<BTreeMap<String, String>>;
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let root = "/storage/v1";
@@ -40,9 +37,9 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route(&at("/object/move"), post(move_object))
         .route(&at("/object/copy"), post(copy_object))
         .route(&at("/object/list/{bucket}"), post(list))
-        .route(&at("/object/sign/{bucket}"), post(sign_many))
-        .route(&at("/object/sign/{bucket}/{*path}"), post(sign).get(signed))
-        .route(&at("/object/upload/sign/{bucket}/{*path}"), post(sign_upload).put(signed_upload))
+        .route(&at("/object/sign/{bucket}"), post(signed::sign_many))
+        .route(&at("/object/sign/{bucket}/{*path}"), post(signed::sign).get(signed::signed))
+        .route(&at("/object/upload/sign/{bucket}/{*path}"), post(signed::sign_upload).put(signed::signed_upload))
         .route(&at("/object/info/{bucket}/{*path}"), get(info))
         .route(&at("/object/authenticated/{bucket}/{*path}"), get(download))
         .route(&at("/object/public/{bucket}/{*path}"), get(public))
@@ -66,14 +63,14 @@ async fn enter(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 
 /// What somebody wants with an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
+pub(super) enum Wish {
     Read,
     Write,
 }
 
 impl Shared {
     /// Checks that the caller may have their way with a path of a bucket.
-    fn allow(&self, headers: &HeaderMap, path: &str, wish: Wish) -> Result<(), StorageError> {
+    pub(super) fn allow(&self, headers: &HeaderMap, path: &str, wish: Wish) -> Result<(), StorageError> {
         let granted = match self.role(headers) {
             None => return Err(StorageError::denied("Invalid Compact JWS")),
             Some(Role::Service) => true,
@@ -173,7 +170,14 @@ async fn replace(
     keep(&shared, &headers, &bucket, &path, body, true)
 }
 
-fn keep(shared: &Shared, headers: &HeaderMap, bucket: &str, path: &str, body: Bytes, replaces: bool) -> Answer {
+pub(super) fn keep(
+    shared: &Shared,
+    headers: &HeaderMap,
+    bucket: &str,
+    path: &str,
+    body: Bytes,
+    replaces: bool,
+) -> Answer {
     let upload = read_upload(headers, body)?;
     let mut store = shared.store();
     let place = store.bucket_mut(bucket)?;
@@ -182,28 +186,6 @@ fn keep(shared: &Shared, headers: &HeaderMap, bucket: &str, path: &str, body: By
     }
     let id = place.put(path, upload, shared.config.largest_upload)?;
     Ok(Json(json!({"Id": id, "Key": format!("{bucket}/{path}")})).into_response())
-}
-
-/// The file of a form, or the body as it is.
-fn read_upload(headers: &HeaderMap, body: Bytes) -> Result<Upload, StorageError> {
-    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let content_type = text(header::CONTENT_TYPE).unwrap_or_else(|| "application/octet-stream".into());
-    if !content_type.starts_with("multipart/") {
-        let cache_control = text(header::CACHE_CONTROL).unwrap_or_else(|| "no-cache".into());
-        return Ok(Upload { content: body, content_type, cache_control, metadata: json!({}) });
-    }
-    let parts = multipart::parts(&content_type, &body).ok_or_else(|| StorageError::invalid("the form is malformed"))?;
-    let field = |name: &str| {
-        let part = parts.iter().find(|part| !part.file && part.name == name)?;
-        String::from_utf8(part.content.clone()).ok()
-    };
-    let file = parts.iter().find(|part| part.file).ok_or_else(|| StorageError::invalid("the form has no file"))?;
-    Ok(Upload {
-        content: file.content.clone().into(),
-        content_type: file.content_type.clone().unwrap_or_else(|| "application/octet-stream".into()),
-        cache_control: field("cacheControl").map_or_else(|| "no-cache".into(), |age| format!("max-age={age}")),
-        metadata: field("metadata").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| json!({})),
-    })
 }
 
 async fn download(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path((bucket, path)): Place) -> Answer {
@@ -227,75 +209,6 @@ async fn info(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path((bucke
     let place = store.bucket(&bucket)?;
     shared.allow(&headers, &path, Wish::Read)?;
     Ok(Json(place.object(&path)?.info(&bucket, &path)).into_response())
-}
-
-async fn sign(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    Path((bucket, path)): Place,
-    body: Bytes,
-) -> Answer {
-    let lifetime = expires_in(&parsed(&body)?)?;
-    shared.allow(&headers, &path, Wish::Read)?;
-    shared.store().bucket(&bucket)?.object(&path)?;
-    Ok(Json(json!({"signedURL": signed_url(&shared, &bucket, &path, lifetime)})).into_response())
-}
-
-async fn sign_many(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    Path(bucket): Path<String>,
-    body: Bytes,
-) -> Answer {
-    let body = parsed(&body)?;
-    let lifetime = expires_in(&body)?;
-    let store = shared.store();
-    let place = store.bucket(&bucket)?;
-    let paths = body.get("paths").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let signed = paths.iter().filter_map(Value::as_str).map(|path| {
-        let there = shared.allow(&headers, path, Wish::Read).is_ok() && place.object(path).is_ok();
-        let url = there.then(|| signed_url(&shared, &bucket, path, lifetime));
-        let error = (!there).then_some("Either the object does not exist or you do not have access to it");
-        json!({"path": path, "signedURL": url, "error": error})
-    });
-    Ok(Json(signed.collect::<Vec<_>>()).into_response())
-}
-
-/// A signed URL stands alone: it needs no key.
-async fn signed(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    Path((bucket, path)): Place,
-    Query(query): Parameters,
-) -> Answer {
-    check_seal(&shared, &query, &format!("{bucket}/{path}"))?;
-    let store = shared.store();
-    let object = store.bucket(&bucket)?.object(&path)?;
-    Ok(content(object, &headers, query.get("download").map(String::as_str)))
-}
-
-async fn sign_upload(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path((bucket, path)): Place) -> Answer {
-    shared.allow(&headers, &path, Wish::Write)?;
-    let upsert = headers.get("x-upsert").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
-    if !upsert && shared.store().bucket(&bucket)?.object(&path).is_ok() {
-        return Err(StorageError::duplicate());
-    }
-    let claims = json!({"url": format!("{bucket}/{path}"), "upsert": upsert, "exp": unix_now() + UPLOAD_LIFETIME});
-    let token = shared.keys.seal(&claims);
-    let url = format!("/object/upload/sign/{bucket}/{path}?token={token}");
-    Ok(Json(json!({"url": url, "token": token})).into_response())
-}
-
-async fn signed_upload(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    Path((bucket, path)): Place,
-    Query(query): Parameters,
-    body: Bytes,
-) -> Answer {
-    let claims = check_seal(&shared, &query, &format!("{bucket}/{path}"))?;
-    let replaces = claims.get("upsert").and_then(Value::as_bool).unwrap_or(false);
-    keep(&shared, &headers, &bucket, &path, body, replaces)
 }
 
 async fn list(
@@ -368,91 +281,7 @@ fn way(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Way, Storage
     Ok(Way { bucket, from, into, to })
 }
 
-/// The content, or the range of it that is asked for.
-fn content(object: &Object, headers: &HeaderMap, attachment: Option<&str>) -> Response {
-    let whole = object.content.len();
-    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok()).and_then(|range| bounds(range, whole));
-    let mut response = match range {
-        None => object.content.clone().into_response(),
-        Some((start, end)) => {
-            let mut part = (StatusCode::PARTIAL_CONTENT, object.content.slice(start..=end)).into_response();
-            if let Ok(value) = HeaderValue::try_from(format!("bytes {start}-{end}/{whole}")) {
-                part.headers_mut().insert(header::CONTENT_RANGE, value);
-            }
-            part
-        }
-    };
-    let disposition = attachment.map(|name| format!("attachment; filename=\"{}\"", name.replace('"', "")));
-    let given = [
-        (header::CONTENT_TYPE, Some(object.content_type.clone())),
-        (header::CACHE_CONTROL, Some(object.cache_control.clone())),
-        (header::ETAG, Some(object.etag.clone())),
-        (header::ACCEPT_RANGES, Some("bytes".into())),
-        (header::CONTENT_DISPOSITION, disposition),
-    ];
-    for (name, value) in given {
-        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
-}
-
-/// The first and the last byte of a range such as `bytes=0-99`, `bytes=100-` or `bytes=-100`.
-fn bounds(range: &str, whole: usize) -> Option<(usize, usize)> {
-    let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
-    let last = whole.checked_sub(1)?;
-    let bounds = match (start, end) {
-        ("", length) => (whole.saturating_sub(length.parse().ok()?), last),
-        (start, "") => (start.parse().ok()?, last),
-        (start, end) => (start.parse().ok()?, end.parse::<usize>().ok()?.min(last)),
-    };
-    (bounds.0 <= bounds.1).then_some(bounds)
-}
-
-fn signed_url(shared: &Shared, bucket: &str, path: &str, lifetime: u64) -> String {
-    let now = unix_now();
-    let token = shared.keys.seal(&json!({"url": format!("{bucket}/{path}"), "iat": now, "exp": now + lifetime}));
-    // The path goes into a URL, segment by segment.
-    let path: Vec<String> = path
-        .split('/')
-        .map(|part| url::form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20"))
-        .collect();
-    format!("/object/sign/{bucket}/{}?token={token}", path.join("/"))
-}
-
-/// Checks the token of a signed URL, which is bound to the object.
-fn check_seal(
-    shared: &Shared,
-    query: &BTreeMap<String, String>,
-    url: &str,
-) -> Result<serde_json::Map<String, Value>, StorageError> {
-    let token = query.get("token").map_or("", String::as_str);
-    let claims = shared.keys.unseal(token);
-    let claims = claims.ok_or_else(|| StorageError::new(400, "InvalidJWT", "InvalidJWT", "invalid signature"))?;
-    if claims.get("url").and_then(Value::as_str) != Some(url) {
-        return Err(StorageError::new(
-            400,
-            "InvalidSignature",
-            "InvalidSignature",
-            "The url do not match the signature",
-        ));
-    }
-    if claims.get("exp").and_then(Value::as_u64).is_none_or(|exp| exp <= unix_now()) {
-        return Err(StorageError::new(400, "ExpiredToken", "ExpiredToken", "\"exp\" claim timestamp check failed"));
-    }
-    Ok(claims)
-}
-
-/// `expiresIn`, as a number or as a string of one.
-fn expires_in(body: &Value) -> Result<u64, StorageError> {
-    let seconds = body.get("expiresIn");
-    let seconds =
-        seconds.and_then(|it| it.as_u64().or_else(|| it.as_str()?.parse().ok())).filter(|seconds| *seconds >= 1);
-    seconds.ok_or_else(|| StorageError::invalid("body/expiresIn must be >= 1"))
-}
-
-fn parsed(body: &[u8]) -> Result<Value, StorageError> {
+pub(super) fn parsed(body: &[u8]) -> Result<Value, StorageError> {
     serde_json::from_slice(body).map_err(|_| StorageError::invalid("body must be object"))
 }
 
