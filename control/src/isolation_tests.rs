@@ -101,6 +101,8 @@ struct Attack {
     method: Method,
     /// With the victim's ids.
     path: String,
+    /// With every kind of the victim's ids, whatever the route takes them for.
+    paths: Vec<String>,
     /// With ids that name nothing.
     unknown: String,
     body: Value,
@@ -117,7 +119,8 @@ fn attacks(victim: &Victim) -> Vec<Attack> {
             let method: Method = method.to_uppercase().parse().unwrap();
             let body = body_for(&method, template, operation.get("requestBody").is_some());
             let (path, unknown) = fill(template, victim);
-            attacks.push(Attack { method, path, unknown, body });
+            let paths = victim.ids.values().map(|id| fill_with(template, *id)).collect();
+            attacks.push(Attack { method, path, paths, unknown, body });
         }
     }
     // What the description had when this was written: it must not become empty unnoticed.
@@ -139,6 +142,24 @@ fn fill(template: &str, victim: &Victim) -> (String, String) {
         rest = after;
     }
     (path + rest, unknown + rest)
+}
+
+fn fill_with(template: &str, id: Uuid) -> String {
+    template
+        .split(['{', '}'])
+        .enumerate()
+        .map(|(n, part)| if n % 2 == 0 { part.to_owned() } else { id.to_string() })
+        .collect()
+}
+
+/// Everybody that a tenant can have, its owner first.
+async fn everybody(api: &Api, owner: User) -> Vec<(Role, User)> {
+    api.get(&owner, "/v1/tenant").await.data();
+    let others = [Role::Admin, Role::Member, Role::Viewer].map(|role| (role, api.user(owner.tenant, role)));
+    for (_, user) in &others {
+        api.get(user, "/v1/tenant").await.data();
+    }
+    std::iter::once((Role::Owner, owner)).chain(others).collect()
 }
 
 async fn send(api: &Api, user: &User, method: &Method, path: &str, body: &Value) -> Answer {
@@ -189,15 +210,26 @@ async fn check_fixture(api: &Api, victim: &Victim) {
     assert_eq!(api.get(&victim.user, "/v1/usage").await.data()["usage"][0]["provider"], "secret");
 }
 
-async fn nothing_is_found(api: &Api, victim: &Victim, attacker: &User) {
+async fn nothing_is_found(api: &Api, victim: &Victim, attackers: &[(Role, User)], guards: &str) {
     let before = rows_of(&api.scratch, &victim.user).await;
-    for attack in attacks(victim) {
-        let Attack { method, path, unknown, body } = &attack;
-        let attacked = send(api, attacker, method, path, body).await;
-        let missed = send(api, attacker, method, unknown, body).await;
-        assert_eq!(attacked.status, 404, "{method} {path}: {:#}", attacked.body);
-        assert_eq!(said(&attacked), said(&missed), "{method} {path}");
+    let attacks = attacks(victim);
+    let mut tried = 0;
+    for Attack { method, paths, unknown, body, .. } in &attacks {
+        for (role, attacker) in attackers {
+            let missed = send(api, attacker, method, unknown, body).await;
+            // Who may not do this at all is told so, whatever it is done to.
+            let refused = *role < Role::Owner && missed.status == 403;
+            assert!(refused || missed.status == 404, "{method} {unknown} as {role}: {:#}", missed.body);
+            for path in paths {
+                let attacked = send(api, attacker, method, path, body).await;
+                assert_eq!(said(&attacked), said(&missed), "{method} {path} as {role}");
+                tried += 1;
+            }
+        }
     }
+    let (routes, kinds, roles) = (attacks.len(), victim.ids.len(), attackers.len());
+    println!("{guards}: {tried} attempts ({routes} operations, {kinds} kinds of id, {roles} roles), 0 leaks");
+    let attacker = &attackers[0].1;
     for path in [
         "/v1/integrations/credentials",
         "/v1/integrations/installed",
@@ -230,8 +262,8 @@ async fn another_tenants_id_is_like_one_that_is_not_there() {
     let api = Api::new().await;
     let victim = victim(&api).await;
     check_fixture(&api, &victim).await;
-    let attacker = api.owner();
-    nothing_is_found(&api, &victim, &attacker).await;
+    let attackers = everybody(&api, api.owner()).await;
+    nothing_is_found(&api, &victim, &attackers, "both guards").await;
 }
 
 /// The statements alone: the database's own guard is out of the way.
@@ -239,12 +271,11 @@ async fn another_tenants_id_is_like_one_that_is_not_there() {
 async fn every_statement_names_its_tenant() {
     let api = Api::new().await;
     let victim = victim(&api).await;
-    let attacker = api.owner();
-    api.get(&attacker, "/v1/voice-agents").await.data();
+    let attackers = everybody(&api, api.owner()).await;
     let control = Control { db: api.scratch.superuser().await, ..api.control.clone() };
     let api = api.with_control(control);
     check_fixture(&api, &victim).await;
-    nothing_is_found(&api, &victim, &attacker).await;
+    nothing_is_found(&api, &victim, &attackers, "statements alone").await;
 }
 
 /// The database alone: every statement is given the victim's tenant, by the victim itself, in a transaction of the attacker's.
@@ -254,13 +285,14 @@ async fn a_transaction_sees_its_own_tenant_whatever_it_asks_for() {
     let victim = victim(&api).await;
     let attacker = api.owner();
     api.get(&attacker, "/v1/voice-agents").await.data();
+    let attackers = everybody(&api, victim.user.clone()).await;
     let owner = api.scratch.superuser().await;
     let pin = format!(
         "create or replace function app_tenant() returns uuid language sql stable parallel safe return '{}'::uuid",
         attacker.tenant
     );
     sqlx::query(AssertSqlSafe(pin)).execute(owner.pool()).await.unwrap();
-    nothing_is_found(&api, &victim, &victim.user).await;
+    nothing_is_found(&api, &victim, &attackers, "database alone").await;
 }
 
 /// Ids in bodies are no way around.
