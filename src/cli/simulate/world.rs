@@ -18,6 +18,7 @@ use trunkline_sim::{
     voice::Voice,
     vonage::{Application, VonageConfig, VonageSim},
 };
+use url::Url;
 
 use super::fault::{Faults, Vendor};
 use crate::config::Vendors;
@@ -238,6 +239,10 @@ impl Simulators {
             twilio_account_sid: ACCOUNT_SID.into(),
             twilio_auth_token: Secret::new(AUTH_TOKEN),
             twilio_base_url: self.twilio.http_url(),
+            anthropic_api_key: Secret::new(self.keys.anthropic.clone()),
+            anthropic_base_url: self.anthropic.base_url(),
+            vonage_base_url: self.vonage.server().http_url(),
+            salesforce_login_url: Url::parse(&self.salesforce.login_url()).ok(),
             ..Vendors::default()
         }
     }
@@ -256,9 +261,9 @@ impl Simulators {
             ("TWILIO_BASE_URL", vendors.twilio_base_url),
             ("TWILIO_ACCOUNT_SID", vendors.twilio_account_sid),
             ("TWILIO_AUTH_TOKEN", vendors.twilio_auth_token.expose().to_owned()),
-            ("ANTHROPIC_BASE_URL", self.anthropic.base_url()),
-            ("ANTHROPIC_API_KEY", self.keys.anthropic.clone()),
-            ("VONAGE_BASE_URL", self.vonage.server().http_url()),
+            ("ANTHROPIC_BASE_URL", vendors.anthropic_base_url),
+            ("ANTHROPIC_API_KEY", vendors.anthropic_api_key.expose().to_owned()),
+            ("VONAGE_BASE_URL", vendors.vonage_base_url),
             ("SALESFORCE_LOGIN_URL", self.salesforce.login_url()),
         ]
     }
