@@ -101,6 +101,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        // The character NUL is no part of any text that the database keeps.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(ApiError::field("query", "must not have the character U+0000"));
+        }
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(params)| Self(params)).map_err(|rejection| ApiError::field("query", rejection.body_text()))
     }

@@ -77,6 +77,17 @@ async fn a_path_id_that_is_no_uuid_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_parameter_with_nul_is_refused_before_the_database_sees_it() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    for parameter in ["q", "outcome"] {
+        let answer = api.get(&ada, &format!("/v1/conversations?{parameter}=a%00b")).await;
+        assert_eq!(answer.error(), (422, "VALIDATION_ERROR"), "{parameter}");
+        api.get(&ada, &format!("/v1/conversations?{parameter}=a%2500b")).await.data();
+    }
+}
+
+#[tokio::test]
 async fn every_answer_carries_the_requests_id() {
     let api = Api::new().await;
     let ada = api.owner();
