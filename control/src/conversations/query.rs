@@ -19,7 +19,10 @@ const YEARS: RangeInclusive<i32> = 0..=9999;
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Only this agent's.
-    #[param(value_type = Option<Uuid>)]
+    #[param(
+        pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$",
+        example = "019acb5e-5b40-7000-8000-000000000003"
+    )]
     agent_id: Option<String>,
     /// `ringing`, `active`, `completed` or `failed`.
     #[param(pattern = "^(ringing|active|completed|failed)?$")]
@@ -28,10 +31,19 @@ pub(super) struct ListQuery {
     #[param(pattern = "^(inbound|outbound)?$")]
     direction: Option<String>,
     /// Only those with this outcome.
+    #[param(max_length = 100)]
     outcome: Option<String>,
     /// From this on: a date is the whole UTC day, an instant is RFC 3339.
+    #[param(
+        pattern = "^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3])(:[0-5][0-9]){2}(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?)?$",
+        example = "2026-11-01"
+    )]
     date_from: Option<String>,
     /// Up to and with this: a date is the whole UTC day, an instant is RFC 3339.
+    #[param(
+        pattern = "^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3])(:[0-5][0-9]){2}(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?)?$",
+        example = "2026-11-30"
+    )]
     date_to: Option<String>,
     /// Words of the transcript, as one types them into a search box: `"quoted phrases"`, `or`, `-not`.
     #[param(max_length = 200)]

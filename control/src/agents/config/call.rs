@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use trunkline_base::{E164, NotE164, Personal};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{Object, Type},
+    },
+};
 
 use crate::check::Checker;
 
@@ -113,7 +119,7 @@ pub struct Dtmf {
 }
 
 /// A key that completes an input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Terminator {
     /// `#`. The default.
     #[default]
@@ -126,6 +132,16 @@ pub enum Terminator {
     #[serde(rename = "")]
     None,
 }
+
+/// By hand: derived, the empty name would be the variant's.
+impl PartialSchema for Terminator {
+    fn schema() -> RefOr<Schema> {
+        let keys = Object::builder().schema_type(Type::String).enum_values(Some(["#", "*", ""]));
+        keys.description(Some("A key that completes an input. Default: `#`; empty: none.")).build().into()
+    }
+}
+
+impl ToSchema for Terminator {}
 
 /// Whom a call may be handed to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
