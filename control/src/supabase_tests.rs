@@ -106,7 +106,9 @@ impl Project {
             .await
             .unwrap();
         let asked = sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_all(&mut *tx).await;
-        asked.map_err(|error| error.as_database_error().and_then(|it| it.code()).unwrap_or_default().into_owned())
+        asked.map_err(|error| {
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
+        })
     }
 }
 
