@@ -19,7 +19,8 @@ pub(super) fn routes() -> Router {
         .display_request_duration(true)
         .filter(true)
         .deep_linking(true)
-        .validator_url("none");
+        .validator_url("none")
+        .use_base_layout();
     Router::from(SwaggerUi::new("/docs").config(config)).layer(axum::middleware::map_response(guard))
 }
 
