@@ -176,7 +176,7 @@ create function lookup.search(p_query text, p_agent uuid, p_status text, p_direc
                 where c.tenant_id = t and c.start_time >= since and c.start_time < before limit few + 1) in_time);
         end if;
         if not is_read then
-            is_read := (select count(*) >= 250 from (
+            is_read := (select count(*) >= 100 from (
                 select c.* from public.conversations c
                 where c.tenant_id = t and c.start_time >= since and c.start_time < before
                 order by c.start_time desc, c.id desc limit 1000) c

@@ -162,7 +162,7 @@ async fn run(connection: &mut PgConnection, statement: &str) -> Result<(), Error
     Ok(())
 }
 
-/// In one go and without indexes, which are made again behind it.
+/// Without indexes, which are made again behind it; all at once, so that nothing is missing if it is broken off.
 async fn fill(connection: &mut PgConnection, size: Size) -> Result<(), Error> {
     let indexes: Vec<(String, String)> = sqlx::query_as(
         "select indexname::text, indexdef from pg_indexes i where tablename = 'conversations'
@@ -170,9 +170,10 @@ async fn fill(connection: &mut PgConnection, size: Size) -> Result<(), Error> {
     )
     .fetch_all(&mut *connection)
     .await?;
-    run(connection, "truncate tenants cascade").await?;
+    let mut transaction = connection.begin().await?;
+    run(&mut transaction, "truncate tenants cascade").await?;
     for (name, _) in &indexes {
-        run(connection, &format!("drop index {name}")).await?;
+        run(&mut transaction, &format!("drop index {name}")).await?;
     }
     let Size { tenants, conversations, .. } = size;
     let fill = format!(
@@ -216,10 +217,11 @@ async fn fill(connection: &mut PgConnection, size: Size) -> Result<(), Error> {
          select tenant_id, agent_id, direction, status, outcome, sum(calls) from call_daily group by 1, 2, 3, 4, 5 order by 1;
          drop table ids, agent_ids, texts, calls;"
     );
-    run(connection, &fill).await?;
+    run(&mut transaction, &fill).await?;
     for (_, definition) in &indexes {
-        run(connection, definition).await?;
+        run(&mut transaction, definition).await?;
     }
+    transaction.commit().await?;
     for table in ["conversations", "call_daily", "call_totals", "agents", "tenants"] {
         run(connection, &format!("vacuum analyze {table}")).await?;
     }
