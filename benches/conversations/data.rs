@@ -31,6 +31,18 @@ impl Size {
     pub(super) const SMALL: Self = Self { tenants: 4, conversations: 2_000, warm_up: 20, requests: 100, rate: 100 };
 }
 
+impl Size {
+    /// As many seconds of requests, so many a second.
+    pub(super) const fn at(self, rate: u32) -> Self {
+        let (now, then) = (rate as usize, self.rate as usize);
+        Self { rate, requests: self.requests * now / then, warm_up: self.warm_up * now / then, ..self }
+    }
+
+    pub(super) const fn is_small(self) -> bool {
+        self.conversations == Self::SMALL.conversations
+    }
+}
+
 /// A request, and what kind it is.
 #[derive(Debug, Clone)]
 pub(super) struct Request {

@@ -3,7 +3,7 @@
 //! `cargo bench --bench conversations` makes the data once, in a Postgres of its own under target/, serves the API on a socket and asks it
 //! a thousand times a second. Requests are sent when they are due, whether or not the ones before are answered, and their time counts from
 //! when they were due: a server that stalls is charged for everybody who would have waited. `-- --plans` prints how Postgres goes about
-//! the pages instead; `-- --closes` measures how many calls of one agent can end at once. BENCH_DATABASE_URL names another server, for
+//! the pages instead; `-- --closes` measures how many calls of one agent can end at once; `-- --rate 100` asks more slowly, for a build or a machine that is. BENCH_DATABASE_URL names another server, for
 //! whose database the user has to be a superuser; what is in it is replaced. Without `--bench`, as in `cargo test`, all of it is small.
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
@@ -42,7 +42,10 @@ const DASHBOARD_BUDGET: f64 = 10.0;
 
 fn main() -> Result<(), Error> {
     let has = |name: &str| std::env::args().any(|argument| argument == name);
-    let size = if has("--bench") { Size::FULL } else { Size::SMALL };
+    let mut size = if has("--bench") { Size::FULL } else { Size::SMALL };
+    if let Some(rate) = std::env::args().skip_while(|argument| argument != "--rate").nth(1) {
+        size = size.at(rate.parse()?);
+    }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let (owner, service, postgres) = database(size).await?;
         migrate(&owner, service.get_username()).await?;
@@ -57,7 +60,7 @@ fn main() -> Result<(), Error> {
         }
         control.db.close().await;
         match postgres {
-            Some(postgres) if size == Size::SMALL => drop(postgres.remove().await),
+            Some(postgres) if size.is_small() => drop(postgres.remove().await),
             Some(postgres) => drop(postgres.stop().await),
             None => {}
         }
@@ -71,7 +74,7 @@ async fn database(size: Size) -> Result<(PgConnectOptions, PgConnectOptions, Opt
         let owner: PgConnectOptions = url.parse()?;
         return Ok((owner.clone(), owner, None));
     }
-    let mut config = if size == Size::SMALL {
+    let mut config = if size.is_small() {
         PrivateConfig::throw_away("bench")
     } else {
         PrivateConfig::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-conversations"))
