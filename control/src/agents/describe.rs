@@ -2,7 +2,7 @@
 
 use utoipa::openapi::{
     OpenApi, Ref, RefOr, Schema,
-    schema::{ArrayItems, Object, OneOf, OneOfBuilder, SchemaType, Type},
+    schema::{AdditionalProperties, ArrayItems, Object, OneOf, OneOfBuilder, SchemaType, Type},
 };
 
 /// The types of which a configuration consists.
@@ -53,6 +53,18 @@ pub(super) fn complete(api: &mut OpenApi) {
         {
             (text.min_length, text.max_length) = (Some(1), Some(longest));
         }
+    }
+    if let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut("AiConfig")
+        && let Some(RefOr::T(Schema::Object(variables))) = object.properties.get_mut("variables")
+    {
+        let text = || Object::builder().schema_type(Type::String);
+        let name = text().pattern(Some("^[A-Za-z_][A-Za-z0-9_.]{0,63}$")).build();
+        let mut value = text().max_length(Some(2000)).build();
+        add_null(&mut value.schema_type);
+        let value = Schema::Object(value);
+        variables.property_names = Some(Box::new(name.into()));
+        variables.additional_properties = Some(Box::new(AdditionalProperties::RefOr(value.into())));
+        variables.max_properties = Some(100);
     }
     null_is_the_default(api);
 }
@@ -163,6 +175,24 @@ mod tests {
             assert!(!reads(json!(["é".repeat(longest + 1)])), "{pointer}");
             assert!(!reads(json!([""])), "{pointer}");
             assert!(!reads(json!(vec!["x"; most + 1])), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn variables_are_named_as_described() {
+        let variables = &described()["AiConfig"]["properties"]["variables"];
+        assert_eq!(variables["propertyNames"]["pattern"], "^[A-Za-z_][A-Za-z0-9_.]{0,63}$");
+        assert_eq!(
+            (&variables["maxProperties"], &variables["additionalProperties"]["maxLength"]),
+            (&json!(100), &json!(2000))
+        );
+        let reads = |name: &str, value: String| {
+            AgentConfig::from_value(with("/ai_config/variables", json!({ (name): value }))).is_ok()
+        };
+        assert!(reads(&format!("_{}", "a.9".repeat(21)), "é".repeat(2000)));
+        assert!(!reads("a", "é".repeat(2001)));
+        for name in ["", "1a", ".a", "a b", "é", &"a".repeat(65)] {
+            assert!(!reads(name, String::new()), "{name}");
         }
     }
 
