@@ -27,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
         // Read twice, so that what is no JSON at all and what is JSON of another shape are told apart.
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        let mut value: Value = serde_json::from_slice(&bytes).map_err(|error| {
             ApiError::new(ErrorCode::ValidationError, format!("The body is not JSON: {error}"))
                 .status(StatusCode::BAD_REQUEST)
         })?;
@@ -36,6 +36,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         check.require("", value.is_object(), "must be an object");
         no_nul(&mut check, "", &value);
         check.finish().map_err(|errors| ApiError::validation(&errors))?;
+        whole_numbers(&mut value);
         serde_path_to_error::deserialize(value)
             .map(Self)
             .map_err(|error| ApiError::validation(&FieldErrors::from_serde(error)))
@@ -55,6 +56,23 @@ fn no_nul(check: &mut Checker, key: &str, value: &Value) {
             }
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// To JSON, and to the description of the API, 3.0 is an integer; serde reads none from it.
+fn whole_numbers(value: &mut Value) {
+    /// Above this, a double has no fraction because it cannot have one.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|it| number.is_f64() && it.fract() == 0.0 && it.abs() <= EXACT);
+            if let Some(whole) = whole {
+                *number = (whole as i64).into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(object) => object.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 

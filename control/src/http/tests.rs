@@ -77,6 +77,28 @@ async fn a_path_id_that_is_no_uuid_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_whole_number_is_an_integer_however_it_is_written() {
+    let api = Api::new().await;
+    let ada = api.owner();
+    let body = |seconds: &str| {
+        format!(
+            r#"{{"name":"Ada","voice_config":{{"voice_id":"v"}},"call_config":{{"max_duration_s":{seconds}}},
+                "ai_config":{{"provider":"openai","model":"m","instructions":"i","temperature":1}},"metadata":{{"n":1e300}}}}"#
+        )
+    };
+    let json = Some("application/json");
+    for seconds in ["900", "900.0", "9e2"] {
+        let answer = raw(&api, &ada, Method::POST, "/v1/voice-agents", json, body(seconds)).await;
+        assert_eq!(answer.data()["call_config"]["max_duration_s"], 900, "{seconds}");
+        assert_eq!(answer.data()["metadata"]["n"], 1e300);
+    }
+    for seconds in ["900.5", "1e300", "-0.0"] {
+        let answer = raw(&api, &ada, Method::POST, "/v1/voice-agents", json, body(seconds)).await;
+        assert_eq!(answer.error(), (422, "VALIDATION_ERROR"), "{seconds}");
+    }
+}
+
+#[tokio::test]
 async fn a_parameter_with_nul_is_refused_before_the_database_sees_it() {
     let api = Api::new().await;
     let ada = api.owner();
