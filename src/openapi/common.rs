@@ -5,7 +5,7 @@ use utoipa::{
     ToSchema,
     openapi::{
         ContentBuilder, Header, HeaderBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
-        path::{Operation, PathItem},
+        path::{Operation, Parameter, PathItem},
         schema::SchemaType,
         security::SecurityRequirement,
     },
@@ -77,8 +77,11 @@ fn of_the_api(operation: &mut Operation, names_something: bool) {
     for (status, about) in REFUSALS {
         responses.entry(status.to_owned()).or_insert_with(|| refusal(about).into());
     }
-    // The refusals that routes share say more than is true of one that names nothing.
-    if !names_something && operation.request_body.is_none() {
+    // The refusals that routes share say more than is true of one that names nothing. Filters that fit nothing are no error; whose
+    // credential is to be used is no filter.
+    let is_credential = |it: &RefOr<Parameter>| matches!(it, RefOr::T(it) if it.name == "credential_id");
+    let by_credential = operation.parameters.iter().flatten().any(is_credential);
+    if !names_something && !by_credential && operation.request_body.is_none() {
         responses.remove("404");
     }
 }

@@ -26,7 +26,7 @@ pub struct ApiKey {
     /// Its id.
     pub id: Uuid,
     /// The part of the key by which people know it again: `tlk_<key_id>_…`.
-    #[schema(pattern = "^[0-9a-f]{12}$")]
+    #[schema(pattern = "^[0-9a-f]{12}$", example = "3f9a0c5d71b2")]
     pub key_id: String,
     /// What it is for.
     pub name: String,
@@ -46,7 +46,8 @@ pub struct ApiKey {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CreatedApiKey {
     /// The key itself, to be sent as `Authorization: Bearer <key>` or `X-API-Key: <key>`. It is shown this once.
-    #[schema(value_type = String, pattern = "^tlk_[0-9a-f]{12}_[0-9a-f]{64}$")]
+    #[schema(value_type = String, pattern = "^tlk_[0-9a-f]{12}_[0-9a-f]{64}$",
+        example = "tlk_3f9a0c5d71b2_0000000000000000000000000000000000000000000000000000000000000000")]
     pub(super) key: Shown,
     /// What is kept of it.
     #[serde(flatten)]

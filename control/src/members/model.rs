@@ -15,7 +15,7 @@ pub(super) struct NewMember {
     /// The user's id at Supabase: the `sub` of their tokens.
     pub(super) user_id: Uuid,
     /// Their address, for people to know them by. Nothing is sent there.
-    #[schema(value_type = Option<String>, min_length = 3, max_length = 254, pattern = r"^[^@\s]+@[^@\s]+$")]
+    #[schema(value_type = Option<String>, min_length = 3, max_length = 254, pattern = r"^[^@\s]+@[^@\s]+$", example = "ada@example.com")]
     pub(super) email: Option<Personal<String>>,
     /// What they may do; nothing above one's own role.
     pub(super) role: Role,
@@ -35,7 +35,7 @@ pub struct Member {
     /// The user's id at Supabase.
     pub user_id: Uuid,
     /// Their address, if it is known.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "ada@example.com")]
     pub email: Option<Personal<String>>,
     /// What they may do.
     pub role: Role,
