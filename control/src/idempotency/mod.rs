@@ -67,14 +67,14 @@ pub(crate) fn keeps(method: &Method, route: &str) -> bool {
 pub(crate) async fn layer(State(control): State<Control>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let Some(route) = route.filter(|route| keeps(request.method(), route)) else { return next.run(request).await };
+    // Whoever is not known is refused by the route, before anything else is said, and has claimed nothing.
+    let Some(Caller(Ok(principal))) = request.extensions().get::<Caller>().cloned() else {
+        return next.run(request).await;
+    };
     let key = match key(request.headers()) {
         Ok(Some(key)) => Key { route, key },
         Ok(None) => return next.run(request).await,
         Err(error) => return error.into_response(),
-    };
-    // Whoever is refused by the route is refused by it here too, and has claimed nothing.
-    let Some(Caller(Ok(principal))) = request.extensions().get::<Caller>().cloned() else {
-        return next.run(request).await;
     };
     match once(control, principal, key, request, next).await {
         Ok(response) => response,
