@@ -16,6 +16,7 @@ mod tests;
 
 use axum::extract::State;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -27,7 +28,7 @@ use self::{
     views::{Conversation, ConversationSummary, Event},
 };
 use crate::{
-    Control,
+    Control, audit_log,
     auth::{Admin, Allowed, Viewer},
     error::{ApiError, ErrorBody, ErrorCode},
     http::{Empty, Envelope, Page, PageQuery, Pagination, Params, PathId, ReadRefusals, Reply, now},
@@ -149,7 +150,10 @@ async fn remove(State(control): State<Control>, caller: Allowed<Admin>, id: Path
     match erase::erase(&mut tx, caller.tenant, id, now()).await? {
         Erasure::NotThere => return Err(ApiError::not_found(ErrorCode::ConversationNotFound)),
         Erasure::Live => return Err(ApiError::conflict("The call is not over: hang it up first")),
-        Erasure::Erased => tx.commit().await?,
+        Erasure::Erased => {
+            audit_log::note(&mut tx, &caller, "conversation.erased", id, json!({})).await?;
+            tx.commit().await?;
+        }
     }
     Ok(Reply::ok("Conversation erased", Empty))
 }
