@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh Debian with Rust needs: each first installs what it lacks.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint openapi sqlx sdks sdk-lock setup-demo setup-test setup-lint clean-data
+.PHONY: help demo test contract bench lint openapi env-example sqlx sdks sdk-lock contract-lock setup-demo setup-test setup-lint clean-data
 .SUFFIXES:
 
 # Where rustup puts cargo, for shells that were started before it was installed.
@@ -13,8 +13,11 @@ help: ## what there is
 demo: setup-demo ## a whole call on this machine, with simulated vendors and no keys
 	cargo run --locked -- demo
 
-test: setup-test sdks ## every test, those with the vendors' own SDKs among them
+test: setup-test sdks .venv-contract/requirements.txt ## every test, those with the vendors' own SDKs among them
 	cargo test --workspace --locked
+
+contract: setup-test .venv-contract/requirements.txt ## the API held to its own description by Schemathesis
+	cargo test --locked --test contract -- --nocapture
 
 bench: setup-test ## what lists and dashboards cost while a million conversations are there
 	cargo bench --locked --bench conversations
@@ -32,23 +35,30 @@ openapi: setup-lint ## rewrites control/openapi.json, the API's description, fro
 	cargo run --quiet --locked -- openapi >target/openapi.json
 	mv target/openapi.json control/openapi.json
 
+env-example: ## rewrites .env.example, which names every setting, from the code
+	TRUNKLINE_WRITE=1 cargo test --quiet --locked --test env_example
+
 sqlx: setup-lint ## rewrites .sqlx, with which control is built without a database
 	.ci/sqlx
 
 sdks: .venv/requirements.txt ## the vendors' own SDKs, in .venv
 
 # The copy inside is written last: it says that the rest is complete.
-.venv/requirements.txt: tests/sdk/requirements.txt | setup-test
-	rm -rf .venv
-	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all: -r $<
-	cp $< $@
+.venv/requirements.txt: tests/sdk/requirements.txt
+.venv-contract/requirements.txt: tests/contract/requirements.txt
+.venv/requirements.txt .venv-contract/requirements.txt: | setup-test
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all: -r $^
+	cp $^ $@
 
 sdk-lock: setup-test ## pins tests/sdk/requirements.in, with hashes, into requirements.txt
-	rm -rf target/sdk-lock
-	python3 -m venv target/sdk-lock
-	target/sdk-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	cd tests/sdk && ../../target/sdk-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate \
+contract-lock: setup-test ## pins tests/contract/requirements.in likewise
+sdk-lock contract-lock: %-lock:
+	rm -rf target/lock
+	python3 -m venv target/lock
+	target/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	cd tests/$* && ../../target/lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate \
 		--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host requirements.in
 
 setup-demo setup-test setup-lint: setup-%:
