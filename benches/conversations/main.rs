@@ -3,8 +3,9 @@
 //! `cargo bench --bench conversations` makes the data once, in a Postgres of its own under target/, serves the API on a socket and asks it
 //! a thousand times a second. Requests are sent when they are due, whether or not the ones before are answered, and their time counts from
 //! when they were due: a server that stalls is charged for everybody who would have waited. `-- --plans` prints how Postgres goes about
-//! the pages instead; `-- --closes` measures how many calls of one agent can end at once; `-- --rate 100` asks more slowly, for a build or a machine that is. BENCH_DATABASE_URL names another server, for
-//! whose database the user has to be a superuser; what is in it is replaced. Without `--bench`, as in `cargo test`, all of it is small.
+//! the pages instead; `-- --closes` measures how many calls of one agent can end at once; `-- --rate 100` asks more slowly.
+//! BENCH_DATABASE_URL names another server, for whose database the user has to be a superuser; what is in it is replaced. Without
+//! `--bench`, as in `cargo test`, all of it is small.
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 mod closes;
