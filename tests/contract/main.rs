@@ -65,6 +65,7 @@ async fn the_api_is_what_its_description_says() {
     drop((server, simulators));
     storage.close().await;
     let _ = std::fs::remove_dir_all(&data);
-    assert!(status.success(), "{status}: what was found stands above");
+    // First what the server says of itself: it explains what was found.
     assert!(faults.is_empty(), "the server logged errors:\n{}", faults.join("\n"));
+    assert!(status.success(), "{status}: what was found stands above");
 }
