@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 
 /// How long an event is waited for: far longer than it takes.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A stream of events.
 pub struct Events {
