@@ -5,6 +5,7 @@
 
 mod bad;
 mod socket;
+mod status;
 pub mod twilio;
 pub mod vonage;
 
@@ -17,6 +18,7 @@ use trunkline_base::Personal;
 pub use self::{
     bad::{BadMessage, BadMessageLimit, Verdict},
     socket::{CLOSE_NORMAL, CLOSE_POLICY, MAX_TEXT, SocketMessage},
+    status::CarrierStatus,
 };
 use crate::{audio::AudioFormat, ids::MarkId};
 
