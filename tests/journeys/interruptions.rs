@@ -98,7 +98,7 @@ fn steps(seed: u64) -> Vec<Step> {
         let speaking_for = ms(random.random_range(200..2200));
         steps.push(Step::SayWhen { speaking_for, speech: clip(STORIES[(seed as usize + n) % STORIES.len()].0) });
     }
-    steps.extend([Step::WaitForAgentToSpeak, Step::Silence(ms(600)), Step::HangUp]);
+    steps.extend([Step::WaitForAgentToSpeak, Step::Silence(ms(1_500)), Step::HangUp]);
     steps
 }
 

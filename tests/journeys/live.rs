@@ -24,7 +24,6 @@ async fn heard(events: &mut Events) -> (Event, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "passes alone; in one process behind the other journeys the last event of the tenant's stream does not come, cause unknown"]
 async fn a_call_is_followed_from_ring_to_end_on_one_node_and_on_another() {
     let world = Scene::default().start().await;
     let other = world.another_node().await;
@@ -36,12 +35,16 @@ async fn a_call_is_followed_from_ring_to_end_on_one_node_and_on_another() {
     }
     let finish = || Step::WaitForAgentToFinish { quiet: ms(600) };
     let call = world.ring([finish(), Step::Say(clip("cards_001")), finish(), Step::HangUp]);
-    let ringing = calls.until("ringing").await;
-    let id = ringing.data["id"].as_str().unwrap().to_owned();
-    assert_eq!(ringing.data["status"], "ringing");
+    // Changes that come close together may be one event: where there is little time, none tells that it rings.
+    let first = calls.next().await.unwrap();
+    let id = first.data["id"].as_str().unwrap().to_owned();
+    assert_eq!(first.data["status"], first.name.as_str());
     let path = format!("/v1/conversations/{id}/live");
     let mut events = listen(&world.api, &path, None).await;
-    assert_eq!(calls.until("active").await.data["id"], id.as_str());
+    match first.name.as_str() {
+        "ringing" => assert_eq!(calls.until("active").await.data["id"], id.as_str()),
+        name => assert_eq!(name, "active"),
+    }
     let (greeting, text) = heard(&mut events).await;
     assert_eq!((&greeting.data["speaker"], text), (&json!("agent"), words(GREETING)));
     // The listener goes away in the middle of the call, and comes back to the other node.
