@@ -34,6 +34,10 @@ use self::{
     load::{Load, Report},
 };
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A list's slowest in a hundred, in milliseconds.
