@@ -4,6 +4,7 @@
 //! the documents that we answer with, and its REST calls. Who owns the socket (an HTTP server, a test's channel) is not known here.
 
 mod bad;
+mod scalar;
 mod socket;
 mod status;
 pub mod twilio;
