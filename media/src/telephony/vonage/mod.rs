@@ -1,7 +1,12 @@
-//! Vonage: so far, its account: whether it is good, and which numbers it has.
+//! Vonage: its media sockets, the account and its numbers.
 
 pub mod account;
+mod codec;
 mod hosts;
 mod token;
+mod wire;
 
-pub use self::hosts::VonageHosts;
+pub use self::{
+    codec::{ACCOUNT_HEADER, CALL_HEADER, Expected, TOKEN_HEADER, VonageCodec},
+    hosts::VonageHosts,
+};
