@@ -1,8 +1,9 @@
-//! Vonage: its media sockets, the account and its numbers.
+//! Vonage: its media sockets, NCCO, the account and its numbers.
 
 pub mod account;
 mod codec;
 mod hosts;
+pub mod ncco;
 mod token;
 mod wire;
 
