@@ -1,9 +1,10 @@
-//! Vonage: its media sockets, NCCO, the account and its numbers.
+//! Vonage: its media sockets, signed webhooks, NCCO, the account and its numbers.
 
 pub mod account;
 mod codec;
 mod hosts;
 pub mod ncco;
+pub mod signature;
 mod token;
 mod wire;
 
