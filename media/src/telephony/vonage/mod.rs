@@ -2,6 +2,9 @@
 
 pub mod account;
 mod codec;
+mod dates;
+pub mod event;
+mod fields;
 mod hosts;
 pub mod ncco;
 pub mod signature;
