@@ -4,7 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use trunkline_media::{llm::openai, stt::deepgram, telephony::twilio, tts::elevenlabs};
+use trunkline_media::{
+    llm::openai,
+    stt::deepgram,
+    telephony::{twilio, vonage},
+    tts::elevenlabs,
+};
 
 /// Mutations of each file of the corpus.
 const MUTATIONS: usize = 400;
@@ -62,6 +67,15 @@ fn mutated(seed: &[u8], corpus: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
 #[test]
 fn twilios_media_messages() {
     fuzz("twilio", twilio::fuzz::fuzz_decode);
+}
+
+#[test]
+fn vonages_media_messages_webhooks_and_tokens() {
+    fuzz("vonage", |data| {
+        vonage::fuzz::fuzz_decode(data);
+        vonage::fuzz::fuzz_events(data);
+        vonage::fuzz::fuzz_signature(data);
+    });
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod codec;
 mod dates;
 pub mod event;
 mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 mod hosts;
 pub mod ncco;
 pub mod signature;
