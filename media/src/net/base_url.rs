@@ -39,6 +39,11 @@ impl BaseUrl {
         &self.url
     }
 
+    /// Another address, on the same word.
+    pub(crate) fn same_trust(&self, url: impl Into<String>) -> Self {
+        Self { url: url.into(), trust: self.trust }
+    }
+
     /// The same address without slashes at its end, for a path to follow.
     #[must_use]
     pub(crate) fn trimmed(mut self) -> Self {

@@ -29,9 +29,30 @@ impl VonageHosts {
     }
 }
 
+/// Where a call lives that a webhook named this region for. A host of the vendor's is taken as it is, and one that is the configured
+/// one's too, whatever its port; for anything else, and behind a proxy, it is the configured address.
+pub(super) fn region(configured: &BaseUrl, region_url: &str) -> BaseUrl {
+    let (Ok(named), Ok(own)) = (Url::parse(region_url), Url::parse(configured)) else { return configured.clone() };
+    let plain = named.username().is_empty() && named.password().is_none() && named.query().is_none();
+    if !plain {
+        return configured.clone();
+    }
+    if is_vendors(configured) {
+        let good = is_vendors_host(&named) && named.scheme() == "https" && named.port().is_none();
+        // The host alone: what stands behind it is ours to say.
+        let base = || format!("https://{}", named.host_str().unwrap_or_default());
+        return if good { configured.same_trust(base()) } else { configured.clone() };
+    }
+    let same_host = named.scheme() == own.scheme() && named.host_str() == own.host_str();
+    if same_host && !named.cannot_be_a_base() { configured.same_trust(region_url) } else { configured.clone() }
+}
+
 fn is_vendors(base: &BaseUrl) -> bool {
-    let host = Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_owned));
-    host.is_some_and(|host| host.ends_with(".nexmo.com") || host.ends_with(".vonage.com"))
+    Url::parse(base).is_ok_and(|url| is_vendors_host(&url))
+}
+
+fn is_vendors_host(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.ends_with(".nexmo.com") || host.ends_with(".vonage.com"))
 }
 
 #[cfg(test)]
@@ -56,6 +77,32 @@ mod tests {
                     numbers: BaseUrl::user(proxy)
                 }
             );
+        }
+    }
+
+    #[test]
+    fn a_region_is_one_of_the_vendor_s_or_where_the_configured_address_is() {
+        let vendor = BaseUrl::operator("https://api.nexmo.com");
+        let own = BaseUrl::user("http://127.0.0.1:9106");
+        for (configured, named, used) in [
+            (&vendor, "https://api-eu-3.vonage.com", "https://api-eu-3.vonage.com"),
+            (&vendor, "https://api-us-1.nexmo.com/", "https://api-us-1.nexmo.com"),
+            (&vendor, "https://api-us-1.nexmo.com/else/where", "https://api-us-1.nexmo.com"),
+            (&vendor, "http://api-eu-3.vonage.com", "https://api.nexmo.com"),
+            (&vendor, "https://api-eu-3.vonage.com:8443", "https://api.nexmo.com"),
+            (&vendor, "https://me@api-eu-3.vonage.com", "https://api.nexmo.com"),
+            (&vendor, "https://evil.example", "https://api.nexmo.com"),
+            (&vendor, "https://evilvonage.com", "https://api.nexmo.com"),
+            (&vendor, "https://api.vonage.com.evil.example", "https://api.nexmo.com"),
+            (&vendor, "https://169.254.169.254", "https://api.nexmo.com"),
+            (&vendor, "", "https://api.nexmo.com"),
+            (&own, "http://127.0.0.1:9107", "http://127.0.0.1:9107"),
+            (&own, "http://127.0.0.2:9107", "http://127.0.0.1:9106"),
+            // A proxy knows the way to the regions.
+            (&own, "https://api-eu-3.vonage.com", "http://127.0.0.1:9106"),
+        ] {
+            let base = region(configured, named);
+            assert_eq!((&*base, base.trust()), (used, configured.trust()), "{named}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Vonage: its media sockets, signed webhooks, NCCO, the account and its numbers.
+//! Vonage: its media sockets, signed webhooks, NCCO, REST, the account and its numbers.
 
 pub mod account;
 mod codec;
@@ -9,6 +9,7 @@ mod fields;
 pub mod fuzz;
 mod hosts;
 pub mod ncco;
+pub mod rest;
 pub mod signature;
 mod token;
 mod wire;
