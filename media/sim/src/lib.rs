@@ -18,6 +18,7 @@ pub mod log;
 pub mod model;
 pub mod openai;
 mod pace;
+pub mod phone;
 pub mod recogniser;
 pub mod salesforce;
 pub mod server;
