@@ -21,12 +21,13 @@ use trunkline_sim::{
     fault::{Fault, Script},
     keys::RSA_PUBLIC,
     openai::{OpenAiConfig, OpenAiSim, Rule, Rules},
+    phone::{Answer, Answerer, Callee, Directory, Greeting},
     recogniser::Library,
     salesforce::{App, SalesforceConfig, SalesforceSim},
     server::TlsIdentity,
     supabase::{SupabaseConfig, SupabaseSim, User, UserAccess},
     twilio::{
-        Account, Callee, TwilioConfig, TwilioSim,
+        Account, TwilioConfig, TwilioSim,
         phone::{PhoneConfig, Step},
     },
     vonage::{Application, VonageConfig, VonageSim},
@@ -120,7 +121,11 @@ async fn twilio() {
     let arguments = [account.sid.clone(), account.auth_token.clone(), account.numbers[0].clone()];
     let phone =
         PhoneConfig { steps: vec![Step::WaitForEnd { timeout: Duration::from_secs(30) }], ..PhoneConfig::default() };
-    let config = TwilioConfig { callee: Callee { phone, ..Callee::default() }, ..TwilioConfig::new(account) };
+    let callees = Directory::all(Callee::default(), phone.clone());
+    let greeting = vec![4_000; 8_000].into();
+    callees.set("+14155550101", Callee::answers(Answerer::Machine(Greeting::Beep(greeting))), phone.clone());
+    callees.set("+14155550102", Callee::fails(Answer::Busy), phone);
+    let config = TwilioConfig { callees, ..TwilioConfig::new(account) };
     let sim = TwilioSim::start(LOOPBACK, config, None).await.unwrap();
     run("use_twilio.py", [sim.http_url()].into_iter().chain(arguments)).await;
 }

@@ -2,7 +2,8 @@
 
 usage: use_twilio.py BASE_URL ACCOUNT_SID AUTH_TOKEN NUMBER
 
-NUMBER belongs to the account. A call that is placed is answered, and the callee says nothing.
+NUMBER belongs to the account. A call that is placed is answered, and the callee says nothing; but +14155550101 is a machine with a
+greeting of a second and a tone, and +14155550102 is busy.
 """
 
 import json
@@ -22,7 +23,7 @@ from websockets.sync.server import serve
 base_url, account, token, number = sys.argv[1:]
 LIMIT = 20
 
-webhooks = {"/voice": queue.Queue(), "/status": queue.Queue()}
+webhooks = {path: queue.Queue() for path in ("/voice", "/status", "/amd", "/recording")}
 streams = queue.Queue()
 validator = RequestValidator(token)
 
@@ -144,10 +145,54 @@ def call():
     assert client().calls(placed.sid).fetch().status == "completed"
 
 
+def outcomes():
+    busy = client().calls.create(
+        to="+14155550102",
+        from_=number,
+        url=f"{here}/voice",
+        timeout=20,
+        status_callback=f"{here}/status",
+        status_callback_event=["initiated", "ringing", "answered", "completed"],
+    )
+    told = [webhooks["/status"].get(timeout=LIMIT) for _ in range(2)]
+    assert [it["CallStatus"] for it in told] == ["initiated", "busy"], told
+    assert [it["SequenceNumber"] for it in told] == ["0", "1"] and all(it["valid"] for it in told), told
+    assert told[1]["SipResponseCode"] == "486" and told[1]["CallDuration"] == "0", told
+    [found] = client().calls.list(to="+14155550102", from_=number, limit=20)
+    assert (found.sid, found.status, found.direction) == (busy.sid, "busy", "outbound-api"), found
+    refused(400, 21220, lambda: client().calls(busy.sid).update(status="completed"))
+
+
+def machine():
+    placed = client().calls.create(
+        to="+14155550101",
+        from_=number,
+        url=f"{here}/voice",
+        time_limit=600,
+        machine_detection="DetectMessageEnd",
+        async_amd="true",
+        async_amd_status_callback=f"{here}/amd?conversation=1",
+        record=True,
+        recording_channels="dual",
+        recording_status_callback=f"{here}/recording",
+    )
+    told = webhooks["/amd"].get(timeout=LIMIT)
+    assert told["valid"] and (told["CallSid"], told["AnsweredBy"]) == (placed.sid, "machine_end_beep"), told
+    assert int(told["MachineDetectionDuration"]) >= 1000, told
+    assert client().calls(placed.sid).fetch().answered_by == "machine_end_beep"
+    since = client().calls(placed.sid).fetch().start_time
+    assert placed.sid in [it.sid for it in client().calls.list(start_time_after=since, page_size=1)]
+    client().calls(placed.sid).update(status="completed")
+    told = webhooks["/recording"].get(timeout=LIMIT)
+    assert told["valid"] and told["RecordingStatus"] == "completed" and told["RecordingChannels"] == "2", told
+    audio = Elsewhere(timeout=LIMIT).request("GET", told["RecordingUrl"] + ".wav", auth=(account, token))
+    assert audio.status_code == 200, audio
+
+
 media = serve(take_stream, "127.0.0.1", 0)
 server = ThreadingHTTPServer(("127.0.0.1", 0), Webhooks)
 here = f"http://127.0.0.1:{server.server_port}"
 for listener in (media, server):
     threading.Thread(target=listener.serve_forever, daemon=True).start()
-for part in (read, refusals, call):
+for part in (read, refusals, call, outcomes, machine):
     part()

@@ -24,6 +24,32 @@ pub(crate) fn iso8601(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
+/// A date, or an instant in UTC: `2024-11-04`, `2024-11-04T12:00:00Z`.
+pub(crate) fn parse(text: &str) -> Option<SystemTime> {
+    let (date, time) = text.trim_end_matches('Z').split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
+    let part = |text: Option<&str>| text?.parse::<u64>().ok();
+    let mut date = date.split('-');
+    let (year, month, day) = (part(date.next())?, part(date.next())?, part(date.next())?);
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let time = time.split('.').next()?;
+    let mut time = time.split(':');
+    let (hour, minute, second) = (part(time.next())?, part(time.next())?, part(time.next())?);
+    let seconds = days(year, month, day) * 86_400 + hour.min(23) * 3_600 + minute.min(59) * 60 + second.min(60);
+    Some(UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+}
+
+/// Howard Hinnant's `days_from_civil`, for dates after 1970.
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year / 400, year % 400);
+    let shifted = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
 /// Seconds since 1970.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -61,6 +87,12 @@ mod tests {
         ] {
             let time = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(7);
             assert_eq!((rfc2822(time).as_str(), iso8601(time).as_str()), (rfc, iso));
+            assert_eq!(parse(iso), Some(UNIX_EPOCH + Duration::from_secs(seconds)));
+            let day = UNIX_EPOCH + Duration::from_secs(seconds - seconds % 86_400);
+            assert_eq!(parse(&iso[..10]), Some(day));
+        }
+        for bad in ["", "2024", "2024-13-01", "yesterday", "2024-01-01Tnoon"] {
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 }

@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use trunkline_sim::{
     fault::{Fault, Script},
+    phone::{Answer, Callee, Directory},
     twilio::{
-        CallStatus, Callee, InboundCall, TwilioConfig, TwilioSim,
+        CallStatus, InboundCall, TwilioConfig, TwilioSim,
         phone::{PhoneConfig, Step, StreamEnd},
     },
 };
@@ -156,8 +157,8 @@ async fn numbers_match_in_part_and_take_a_webhook() {
 #[tokio::test]
 async fn a_placed_call_is_answered_and_fetches_its_document() {
     let mut world = World::start().await;
-    let callee = Callee { phone: patient(), ..Callee::default() };
-    let (sim, api) = start(TwilioConfig { callee, ..vendor() }).await;
+    let callees = Directory::all(Callee::default(), patient());
+    let (sim, api) = start(TwilioConfig { callees, ..vendor() }).await;
     let (url, status) = (world.http_url("/outbound"), world.http_url("/status"));
     let form = [
         ("To", "+14155550100"),
@@ -201,14 +202,14 @@ async fn a_placed_call_is_answered_and_fetches_its_document() {
 #[tokio::test]
 async fn a_placed_call_may_be_busy_and_may_be_cancelled() {
     let form = [("To", "+14155550100"), ("From", NUMBER), ("Twiml", "<Response/>")];
-    let callee = Callee { outcome: Some(CallStatus::Busy), ..Callee::default() };
-    let (sim, api) = start(TwilioConfig { callee, ..vendor() }).await;
+    let callees = Directory::all(Callee::fails(Answer::Busy), patient());
+    let (sim, api) = start(TwilioConfig { callees, ..vendor() }).await;
     assert_eq!(api.post("/Calls.json", &form).await.0, 201);
     let report = soon(soon(sim.next_placed()).await.report()).await.unwrap();
     assert_eq!((report.status, report.answered), (CallStatus::Busy, None));
 
-    let callee = Callee { rings_for: LIMIT, ..Callee::default() };
-    let (sim, api) = start(TwilioConfig { callee, ..vendor() }).await;
+    let callees = Directory::all(Callee::default().after(LIMIT), patient());
+    let (sim, api) = start(TwilioConfig { callees, ..vendor() }).await;
     api.post("/Calls.json", &form).await;
     let ongoing = soon(sim.next_placed()).await;
     let path = format!("/Calls/{}.json", ongoing.sid());

@@ -4,30 +4,31 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
     call::{
-        CallState, CallStatus, CallbackDelivery, Command, Direction, InboundCall, OngoingCall, Plan, Runner, Source,
-        StatusCallback,
+        CallState, CallbackDelivery, Command, Detection, Direction, InboundCall, OngoingCall, Outbound, Plan, Recorder,
+        Recordings, Runner, Source, StatusCallback,
     },
     net::Network,
     phone::PhoneConfig,
-    rest::{self, RestRecord},
+    rest::{self, Creates, RestRecord},
     signature::Form,
     twiml::Method,
     webhook::Sender,
 };
 use crate::{
     fault::Script,
+    phone::{Callee, Directory},
     server::{SimServer, TlsIdentity},
 };
 
@@ -87,17 +88,6 @@ impl AccountStatus {
     }
 }
 
-/// What becomes of calls placed by REST.
-#[derive(Debug, Clone, Default)]
-pub struct Callee {
-    /// How long they ring.
-    pub rings_for: Duration,
-    /// `None`: they are answered. Else how they fail: busy, no-answer or failed.
-    pub outcome: Option<CallStatus>,
-    /// Who answers.
-    pub phone: PhoneConfig,
-}
-
 /// How the vendor behaves.
 #[derive(Debug, Clone)]
 pub struct TwilioConfig {
@@ -119,8 +109,14 @@ pub struct TwilioConfig {
     pub webhook_limit: Duration,
     /// How long a call may last once answered.
     pub time_limit: Duration,
-    /// Whom calls placed by REST reach.
-    pub callee: Callee,
+    /// Whom calls placed by REST reach, and what their telephones do once they are answered.
+    pub callees: Directory<PhoneConfig>,
+    /// Faults of requests to place a call.
+    pub creates: Creates,
+    /// How many placed calls a second are dialled; the others are queued. `None`: all at once.
+    pub calls_per_second: Option<f64>,
+    /// How long it takes until a placed call is in the list of calls.
+    pub list_lag: Duration,
 }
 
 impl TwilioConfig {
@@ -136,7 +132,10 @@ impl TwilioConfig {
             test_credentials: false,
             webhook_limit: Duration::from_secs(15),
             time_limit: Duration::from_secs(4 * 3600),
-            callee: Callee::default(),
+            callees: Directory::default(),
+            creates: Creates::default(),
+            calls_per_second: None,
+            list_lag: Duration::ZERO,
         }
     }
 }
@@ -169,6 +168,12 @@ pub(crate) struct Order {
     pub(crate) source: Source,
     pub(crate) fallback_url: Option<String>,
     pub(crate) status_callback: Option<StatusCallback>,
+    pub(crate) callee: Callee,
+    pub(crate) phone: PhoneConfig,
+    pub(crate) ring_limit: Duration,
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) detection: Option<Detection>,
+    pub(crate) recorder: Option<Recorder>,
 }
 
 /// What the REST API and the calls share.
@@ -179,6 +184,11 @@ pub(crate) struct Carrier {
     calls: Mutex<HashMap<String, Arc<CallState>>>,
     requests: Mutex<Vec<RestRecord>>,
     placed: mpsc::UnboundedSender<OngoingCall>,
+    pub(crate) recordings: Recordings,
+    /// Base of the REST API, once it listens.
+    url: OnceLock<String>,
+    /// From when on the next placed call may be dialled.
+    next_turn: Mutex<Option<Instant>>,
     ended: CancellationToken,
 }
 
@@ -214,9 +224,13 @@ impl TwilioSim {
             calls: Mutex::default(),
             requests: Mutex::default(),
             placed: placed_sender,
+            recordings: Recordings::default(),
+            url: OnceLock::new(),
+            next_turn: Mutex::default(),
             ended: CancellationToken::new(),
         });
         let server = SimServer::start(addr, rest::router(carrier.clone()), tls).await?;
+        let _ = carrier.url.set(server.http_url());
         Ok(Self { carrier, server, placed: tokio::sync::Mutex::new(placed) })
     }
 
@@ -257,7 +271,9 @@ impl TwilioSim {
                 phone: call.phone,
                 webhook_limit: carrier.config.webhook_limit,
                 time_limit: carrier.config.time_limit,
-                rings: None,
+                outbound: None,
+                recordings: carrier.recordings.clone(),
+                rest_url: carrier.url.get().cloned().unwrap_or_default(),
             },
             commands,
         ))
@@ -332,6 +348,11 @@ impl Carrier {
         let auth_token = account.map(|account| account.auth_token.clone()).unwrap_or_default();
         let (state, commands) =
             CallState::new(sid("CA"), order.account_sid, (order.from, order.to), Direction::OutboundApi);
+        let turn = self.turn();
+        state.set_queued(turn.saturating_duration_since(Instant::now()));
+        if let Some(recorder) = order.recorder {
+            state.record(recorder);
+        }
         let state = Arc::new(state);
         let resource = state.to_json();
         let call = self.start_call(
@@ -344,15 +365,32 @@ impl Carrier {
                 status_callback: order.status_callback,
                 delivery: self.config.callbacks,
                 fields: Form::new(),
-                phone: self.config.callee.phone.clone(),
+                phone: order.phone,
                 webhook_limit: self.config.webhook_limit,
-                time_limit: self.config.time_limit,
-                rings: Some((self.config.callee.rings_for, self.config.callee.outcome)),
+                time_limit: order.time_limit.unwrap_or(self.config.time_limit).min(self.config.time_limit),
+                outbound: Some(Outbound {
+                    turn,
+                    callee: order.callee,
+                    ring_limit: order.ring_limit,
+                    detection: order.detection,
+                }),
+                recordings: self.recordings.clone(),
+                rest_url: self.url.get().cloned().unwrap_or_default(),
             },
             commands,
         );
         let _ = self.placed.send(call);
         resource
+    }
+
+    /// When the next call may be dialled.
+    fn turn(&self) -> Instant {
+        let now = Instant::now();
+        let Some(rate) = self.config.calls_per_second else { return now };
+        let mut next = lock(&self.next_turn);
+        let turn = next.map_or(now, |next| next.max(now));
+        *next = Some(turn + Duration::from_secs_f64(1.0 / rate));
+        turn
     }
 
     fn start_call(&self, plan: Plan, commands: mpsc::UnboundedReceiver<Command>) -> OngoingCall {

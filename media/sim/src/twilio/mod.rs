@@ -30,5 +30,5 @@ pub mod webhook;
 pub use call::{
     CallReport, CallStatus, CallbackDelivery, Direction, InboundCall, OngoingCall, StatusCallback, StatusEvent,
 };
-pub use carrier::{Account, AccountStatus, ApiKey, Callee, NoSuchNumber, Number, TwilioConfig, TwilioSim};
-pub use rest::RestRecord;
+pub use carrier::{Account, AccountStatus, ApiKey, NoSuchNumber, Number, TwilioConfig, TwilioSim};
+pub use rest::{CreateFault, Creates, RestRecord};

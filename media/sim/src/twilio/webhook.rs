@@ -36,6 +36,10 @@ pub enum WebhookKind {
     Status,
     /// A status callback of a stream.
     Stream,
+    /// Who, or what, has answered.
+    Amd,
+    /// A recording is there.
+    Recording,
 }
 
 /// One webhook and its answer.

@@ -26,6 +26,8 @@ pub struct CallbackDelivery {
     pub duplicate: bool,
     /// Each pair arrives in the wrong order.
     pub reorder: bool,
+    /// Those of these events are lost on the way.
+    pub lost: &'static [StatusEvent],
 }
 
 /// All webhooks of a call, in the order in which they were answered.
@@ -88,12 +90,12 @@ impl Callbacks {
             set(&mut call, "CallDuration", seconds.round().to_string());
             // Minutes begun, as billed.
             set(&mut call, "Duration", (seconds / 60.0).ceil().to_string());
-            if status == CallStatus::NoAnswer {
-                set(&mut call, "SipResponseCode", "487".into());
-            }
         }
         let webhook =
             Webhook { kind: WebhookKind::Status, method: Method::Post, url: callback.url.clone(), fields: call };
+        if self.delivery.lost.contains(&event) {
+            return;
+        }
         if self.delivery.reorder {
             match self.held.take() {
                 None => self.held = Some(webhook),
@@ -107,8 +109,13 @@ impl Callbacks {
         }
     }
 
-    /// Sends a callback of one of the call's streams.
-    pub(crate) fn tell_stream(&self, webhook: Webhook) {
+    /// The way to be sent.
+    pub(crate) fn queue(&self) -> mpsc::UnboundedSender<Webhook> {
+        self.queue.clone()
+    }
+
+    /// Sends a callback of another kind: of one of the call's streams, of its recording.
+    pub(crate) fn tell_other(&self, webhook: Webhook) {
         let _ = self.queue.send(webhook);
     }
 

@@ -1,6 +1,6 @@
 //! What the vendor tells in its webhooks about a call and its streams.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use url::Url;
 
@@ -38,6 +38,14 @@ pub(super) fn call_fields(state: &CallState, further: &Form) -> Form {
     }
     form.extend(further.iter().cloned());
     form
+}
+
+/// What detection has found.
+pub(super) fn detection_fields(word: &str, took: Duration) -> Form {
+    vec![
+        ("AnsweredBy".to_owned(), word.to_owned()),
+        ("MachineDetectionDuration".to_owned(), took.as_millis().to_string()),
+    ]
 }
 
 /// The stream's own status callback for an event, if it wants one and this is the start or the end.

@@ -2,6 +2,8 @@
 
 pub(crate) mod callbacks;
 mod fields;
+mod outbound;
+mod recording;
 mod runner;
 mod state;
 mod status;
@@ -14,6 +16,8 @@ pub use callbacks::CallbackDelivery;
 pub use state::Direction;
 pub use status::{CallStatus, StatusCallback, StatusEvent};
 pub(crate) use {
+    outbound::{Detection, Outbound},
+    recording::{Recorder, Recordings},
     runner::{Plan, Runner},
     state::{CallState, Command, Source},
 };

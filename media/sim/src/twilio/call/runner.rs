@@ -10,12 +10,15 @@ use tokio::{
     sync::mpsc,
     time::{Instant as Deadline, sleep, sleep_until},
 };
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::{
     CallError, CallReport, DocumentRecord,
     callbacks::{CallbackDelivery, Callbacks, Sent},
     fields::{call_fields, join, stream_callback},
+    outbound::Outbound,
+    recording::{Recordings, wav},
     state::{CallState, Command, Source},
     status::{CallStatus, StatusCallback, StatusEvent},
 };
@@ -46,23 +49,30 @@ pub(crate) struct Plan {
     pub(crate) phone: PhoneConfig,
     pub(crate) webhook_limit: Duration,
     pub(crate) time_limit: Duration,
-    /// Outbound: how long it rings and how that ends.
-    pub(crate) rings: Option<(Duration, Option<CallStatus>)>,
+    /// Of a call that is placed.
+    pub(crate) outbound: Option<Outbound>,
+    pub(crate) recordings: Recordings,
+    /// Base of the REST API.
+    pub(crate) rest_url: String,
 }
 
 /// A call in the making.
 pub(crate) struct Runner {
-    plan: Plan,
+    pub(super) plan: Plan,
     commands: mpsc::UnboundedReceiver<Command>,
-    caller: Caller,
-    callbacks: Callbacks,
+    pub(super) caller: Caller,
+    pub(super) callbacks: Callbacks,
     sent: Sent,
     report: CallReport,
     deadline: Deadline,
+    /// What the far end's network said of a call that was not answered.
+    pub(super) sip_response: Option<u16>,
+    /// Detection in the background.
+    pub(super) detecting: Option<AbortOnDropHandle<()>>,
 }
 
 /// What comes next in a call.
-enum Next {
+pub(super) enum Next {
     Fetch(WebhookKind, Method, String),
     Run { base: String, text: String },
     End(CallStatus),
@@ -99,7 +109,7 @@ impl Runner {
         };
         let caller = Caller::new(plan.phone.steps.iter().cloned(), plan.phone.patience);
         let deadline = Deadline::now() + plan.time_limit;
-        Self { plan, commands, caller, callbacks, sent, report, deadline }
+        Self { plan, commands, caller, callbacks, sent, report, deadline, sip_response: None, detecting: None }
     }
 
     pub(crate) async fn run(mut self) -> CallReport {
@@ -119,12 +129,12 @@ impl Runner {
         self.report.status = status;
         self.plan.state.set_status(status);
         let duration = self.report.duration();
-        self.callbacks.tell(
-            StatusEvent::Completed,
-            status,
-            call_fields(&self.plan.state, &self.plan.fields),
-            Some(duration),
-        );
+        let mut fields = call_fields(&self.plan.state, &self.plan.fields);
+        fields.extend(self.sip_response.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
+        self.callbacks.tell(StatusEvent::Completed, status, fields, Some(duration));
+        self.tell_recording(duration);
+        // What it would still find out, nobody asks any more.
+        self.detecting = None;
         self.callbacks.finish().await;
         self.report.webhooks = self.sent.take();
         self.report.requests = self.plan.state.requests();
@@ -134,18 +144,13 @@ impl Runner {
     /// Until there is a document to run: at once for an inbound call, at the answer for an outbound one.
     async fn ring(&mut self) -> Next {
         let source = self.plan.source.clone();
-        if let Some((duration, outcome)) = self.plan.rings {
-            self.tell(StatusEvent::Initiated);
-            self.become_status(CallStatus::Ringing, StatusEvent::Ringing);
-            if let Err(next) = self.pass(duration).await {
-                return next;
+        match self.plan.outbound.take() {
+            Some(outbound) => {
+                if let Err(next) = self.dial(outbound).await {
+                    return next;
+                }
             }
-            if let Some(status) = outcome {
-                return Next::End(status);
-            }
-            self.answer();
-        } else {
-            self.become_status(CallStatus::Ringing, StatusEvent::Ringing);
+            None => self.become_status(CallStatus::Ringing, StatusEvent::Ringing),
         }
         next_of(source, WebhookKind::Voice)
     }
@@ -301,7 +306,7 @@ impl Runner {
     }
 
     /// Lets time pass, unless something happens to the call.
-    async fn pass(&mut self, duration: Duration) -> Result<(), Next> {
+    pub(super) async fn pass(&mut self, duration: Duration) -> Result<(), Next> {
         tokio::select! {
             next = interrupted(&mut self.commands, &self.plan.state) => Err(next),
             () = sleep_until(self.deadline) => Err(Next::End(CallStatus::Completed)),
@@ -309,24 +314,42 @@ impl Runner {
         }
     }
 
-    fn answer(&mut self) {
+    pub(super) fn answer(&mut self) {
         if self.report.answered.is_none() {
             self.report.answered = Some(Instant::now());
             self.deadline = Deadline::now() + self.plan.time_limit;
             self.become_status(CallStatus::InProgress, StatusEvent::Answered);
+            if let Some(recorder) = self.plan.state.recorder() {
+                let callback = recorder.callback(&self.plan.state, &self.plan.rest_url, "in-progress", Duration::ZERO);
+                callback.into_iter().for_each(|callback| self.callbacks.tell_other(callback));
+            }
         }
     }
 
-    fn become_status(&mut self, status: CallStatus, event: StatusEvent) {
+    /// Keeps and tells what was recorded.
+    fn tell_recording(&self, duration: Duration) {
+        let state = &self.plan.state;
+        let Some(recorder) = state.recorder() else { return };
+        let status = if self.report.answered.is_some() { "completed" } else { "absent" };
+        if status == "completed" {
+            let wav = wav(&self.report.streams, recorder.dual);
+            self.plan.recordings.put(&state.account_sid, &recorder.sid, wav);
+        }
+        if let Some(callback) = recorder.callback(state, &self.plan.rest_url, status, duration) {
+            self.callbacks.tell_other(callback);
+        }
+    }
+
+    pub(super) fn become_status(&mut self, status: CallStatus, event: StatusEvent) {
         self.plan.state.set_status(status);
         self.tell(event);
     }
 
-    fn tell(&mut self, event: StatusEvent) {
+    pub(super) fn tell(&mut self, event: StatusEvent) {
         self.callbacks.tell(event, self.plan.state.status(), call_fields(&self.plan.state, &self.plan.fields), None);
     }
 
-    fn error(&mut self, code: u32, detail: String) {
+    pub(super) fn error(&mut self, code: u32, detail: String) {
         self.report.errors.push(CallError { code, detail });
     }
 
@@ -365,7 +388,7 @@ fn next_of(source: Source, kind: WebhookKind) -> Next {
 /// Passes a stream's event on, and tells the stream's own status callback of its start and end.
 fn forward(plan: &Plan, callbacks: &Callbacks, noun: &StreamNoun, stream_sid: &str, event: PhoneEvent) {
     if let Some(webhook) = stream_callback(&plan.state, noun, stream_sid, &event) {
-        callbacks.tell_stream(webhook);
+        callbacks.tell_other(webhook);
     }
     if let Some(events) = &plan.phone.events {
         let _ = events.send(event);

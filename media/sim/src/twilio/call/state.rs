@@ -2,13 +2,13 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::status::CallStatus;
+use super::{recording::Recorder, status::CallStatus};
 use crate::{
     dates::rfc2822,
     twilio::{rest::RestRecord, twiml::Method},
@@ -68,6 +68,10 @@ struct Changing {
     answered: Option<SystemTime>,
     ended: Option<SystemTime>,
     requests: Vec<RestRecord>,
+    answered_by: Option<&'static str>,
+    recorder: Option<Recorder>,
+    /// How long it waited for its turn.
+    queued: Duration,
 }
 
 impl CallState {
@@ -78,7 +82,15 @@ impl CallState {
         direction: Direction,
     ) -> (Self, mpsc::UnboundedReceiver<Command>) {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let changing = Changing { status: CallStatus::Queued, answered: None, ended: None, requests: Vec::new() };
+        let changing = Changing {
+            status: CallStatus::Queued,
+            answered: None,
+            ended: None,
+            requests: Vec::new(),
+            answered_by: None,
+            recorder: None,
+            queued: Duration::ZERO,
+        };
         let created = SystemTime::now();
         let state = Self { sid, account_sid, from, to, direction, created, changing: Mutex::new(changing), commands };
         (state, receiver)
@@ -97,6 +109,32 @@ impl CallState {
         if status.is_final() {
             changing.ended = Some(SystemTime::now());
         }
+    }
+
+    pub(crate) fn created(&self) -> SystemTime {
+        self.created
+    }
+
+    /// When it was answered.
+    pub(crate) fn started(&self) -> Option<SystemTime> {
+        self.lock().answered
+    }
+
+    pub(crate) fn set_answered_by(&self, word: &'static str) {
+        self.lock().answered_by = Some(word);
+    }
+
+    pub(crate) fn set_queued(&self, queued: Duration) {
+        self.lock().queued = queued;
+    }
+
+    /// How the vendor records it, if it does.
+    pub(crate) fn recorder(&self) -> Option<Recorder> {
+        self.lock().recorder.clone()
+    }
+
+    pub(crate) fn record(&self, recorder: Recorder) {
+        self.lock().recorder = Some(recorder);
     }
 
     /// Passes a command on; `false` when the call is over.
@@ -137,12 +175,12 @@ impl CallState {
             "price": null,
             "price_unit": "USD",
             "direction": self.direction.as_str(),
-            "answered_by": null,
+            "answered_by": changing.answered_by,
             "api_version": "2010-04-01",
             "forwarded_from": null,
             "group_sid": null,
             "caller_name": null,
-            "queue_time": "0",
+            "queue_time": changing.queued.as_millis().to_string(),
             "trunk_sid": null,
             "uri": format!("{uri}.json"),
             "subresource_uris": {"recordings": format!("{uri}/Recordings.json"), "streams": format!("{uri}/Streams.json")},

@@ -24,13 +24,14 @@ impl ApiError {
     pub(crate) const FROM: Self =
         Self::new(400, 21210, "The source phone number provided is not yet verified for your account");
     pub(crate) const TO: Self = Self::new(400, 21211, "The phone number you are attempting to call is not valid.");
+    pub(crate) const NO_SUCH_TO: Self = Self::new(400, 21217, "Phone number does not appear to be valid");
     pub(crate) const NO_TO: Self = Self::new(400, 21201, "No 'To' number is specified");
     pub(crate) const NO_URL: Self = Self::new(400, 21205, "Url parameter is required.");
     pub(crate) const NOT_IN_PROGRESS: Self = Self::new(400, 21220, "Call is not in-progress. Cannot redirect.");
     pub(crate) const TWIML_TOO_LONG: Self = Self::new(400, 32018, "Twiml parameter is longer than 4000 characters");
     pub(crate) const NOTHING_TO_DO: Self = Self::new(400, 20001, "No valid parameters were given");
 
-    const fn new(status: u16, code: u32, message: &'static str) -> Self {
+    pub(crate) const fn new(status: u16, code: u32, message: &'static str) -> Self {
         Self { status, code, message, retry_after: None }
     }
 

@@ -1,5 +1,7 @@
 //! The REST API (2010-04-01), as far as a call needs it.
 
+mod calls;
+mod creates;
 mod errors;
 mod resources;
 
@@ -17,6 +19,7 @@ use futures_util::StreamExt;
 use tokio::time::sleep;
 use url::form_urlencoded;
 
+pub use creates::{CreateFault, Creates};
 pub(crate) use errors::ApiError;
 
 use super::{carrier::Carrier, signature::Form};
@@ -92,7 +95,15 @@ async fn handle(
     let call = path.as_deref().and_then(|path| path.split('/').nth(2)).map(str::to_owned);
     let response = match carrier.config.script.next() {
         Some(fault) => strike(fault, &carrier, &record, call.as_deref()).await,
-        None => answer(&carrier, &headers, path, &uri, method, form),
+        None => {
+            let creates = method == Method::POST && path.as_deref().is_some_and(|path| path.ends_with("/Calls"));
+            let fault = creates.then(|| carrier.config.creates.next()).flatten();
+            let answer = || answer(&carrier, &headers, path, &uri, method, form);
+            match fault {
+                None => answer(),
+                Some(fault) => create_badly(fault, answer, &carrier, &record).await,
+            }
+        }
     };
     record.status = response.status().as_u16();
     carrier.push_request(record, call.as_deref());
@@ -129,6 +140,32 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let decoded = String::from_utf8(STANDARD.decode(basic).ok()?).ok()?;
     let (sid, token) = decoded.split_once(':')?;
     Some((sid.to_owned(), token.to_owned()))
+}
+
+/// What becomes of a request to place a call, and what is answered.
+async fn create_badly(
+    fault: CreateFault,
+    answer: impl FnOnce() -> Response,
+    carrier: &Carrier,
+    record: &RestRecord,
+) -> Response {
+    let (CreateFault::Hang { dials } | CreateFault::Cut { dials } | CreateFault::Error { dials, .. }) = fault else {
+        let CreateFault::Refuse { status, code } = fault else { unreachable!("all others dial or do not") };
+        return ApiError::new(status, code, "Refused").into_response();
+    };
+    if dials {
+        drop(answer());
+    }
+    match fault {
+        CreateFault::Hang { .. } => {
+            carrier.push_request(record.clone(), None);
+            std::future::pending().await
+        }
+        CreateFault::Cut { .. } => broken(futures_util::stream::once(async { Err("cut") })),
+        CreateFault::Error { status, .. } | CreateFault::Refuse { status, .. } => {
+            ApiError::of_status(status, None).into_response()
+        }
+    }
 }
 
 /// What a scripted fault makes of a request. The request itself is not carried out.

@@ -1,23 +1,20 @@
-//! The resources: the account, its numbers and its calls.
+//! The resources: the account, its numbers, its calls and their recordings.
 
 use std::sync::Arc;
 
 use axum::{
     Json,
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
-use super::{ApiError, Request};
-use crate::twilio::{
-    call::{Command, Source, StatusCallback, StatusEvent},
-    carrier::{AccountStatus, Carrier, Number, Order},
-    twiml,
-};
+use super::{ApiError, Request, calls};
+use crate::twilio::carrier::{AccountStatus, Carrier, Number};
 
-/// Longest document that a request may carry.
-const TWIML_LIMIT: usize = 4_000;
+/// How many items a page has that nobody says otherwise of, and at most.
+const PAGE: (usize, usize) = (50, 1_000);
 
 pub(super) fn answer(carrier: &Arc<Carrier>, request: &Request) -> Result<Response, ApiError> {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
@@ -27,16 +24,19 @@ pub(super) fn answer(carrier: &Arc<Carrier>, request: &Request) -> Result<Respon
     }
     match (&request.method, path.as_slice()) {
         (&Method::GET, []) => Ok(Json(account(&request.account, carrier.config.account_status)).into_response()),
-        (&Method::POST, ["Calls"]) => place(carrier, request),
-        (&Method::GET, ["Calls"]) => {
-            let calls: Vec<_> = carrier.calls(&request.account).iter().map(|call| call.to_json()).collect();
-            Ok(Json(page(request, "Calls", "calls", calls)).into_response())
-        }
+        (&Method::POST, ["Calls"]) => Ok((StatusCode::CREATED, Json(calls::place(carrier, request)?)).into_response()),
+        (&Method::GET, ["Calls"]) => Ok(Json(calls::list(carrier, request)).into_response()),
         (&Method::GET, ["Calls", sid]) => {
             let call = carrier.call(&request.account, sid).ok_or(ApiError::NOT_FOUND)?;
             Ok(Json(call.to_json()).into_response())
         }
-        (&Method::POST, ["Calls", sid]) => update(carrier, request, sid),
+        (&Method::POST, ["Calls", sid]) => calls::update(carrier, request, sid),
+        (&Method::POST, ["Calls", sid, "Recordings"]) => calls::record(carrier, request, sid),
+        (&Method::GET, ["Recordings", file]) => {
+            let sid = file.strip_suffix(".wav").unwrap_or(file);
+            let wav = carrier.recordings.get(&request.account, sid).ok_or(ApiError::NOT_FOUND)?;
+            Ok(([(header::CONTENT_TYPE, "audio/x-wav")], wav).into_response())
+        }
         (&Method::GET, ["IncomingPhoneNumbers"]) => {
             let wanted = request.query.iter().find(|(name, _)| name == "PhoneNumber").map(|(_, value)| value);
             // It matches parts of numbers too.
@@ -51,69 +51,6 @@ pub(super) fn answer(carrier: &Arc<Carrier>, request: &Request) -> Result<Respon
         }
         (_, [] | ["Calls" | "IncomingPhoneNumbers", ..]) if request.method != Method::GET => Err(ApiError::METHOD),
         _ => Err(ApiError::NOT_FOUND),
-    }
-}
-
-fn place(carrier: &Arc<Carrier>, request: &Request) -> Result<Response, ApiError> {
-    let to = request.field("To").filter(|to| !to.is_empty()).ok_or(ApiError::NO_TO)?;
-    let digits = to.strip_prefix('+').unwrap_or_default();
-    if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(ApiError::TO);
-    }
-    let from = request.field("From").unwrap_or_default();
-    if !carrier.numbers(&request.account).iter().any(|number| number.phone_number == from) {
-        return Err(ApiError::FROM);
-    }
-    let source = source(request)?.ok_or(ApiError::NO_URL)?;
-    let events: Vec<_> = request
-        .form
-        .iter()
-        .filter(|(name, _)| name == "StatusCallbackEvent")
-        .flat_map(|(_, names)| names.split(' ').filter_map(StatusEvent::parse))
-        .collect();
-    let status_callback = request.field("StatusCallback").map(|url| {
-        let mut callback = StatusCallback::completed(url);
-        if !events.is_empty() {
-            callback.events = events;
-        }
-        callback
-    });
-    let call = carrier.place(Order {
-        account_sid: request.account.clone(),
-        from: from.to_owned(),
-        to: to.to_owned(),
-        source,
-        fallback_url: request.field("FallbackUrl").map(str::to_owned),
-        status_callback,
-    });
-    Ok((StatusCode::CREATED, Json(call)).into_response())
-}
-
-fn update(carrier: &Carrier, request: &Request, sid: &str) -> Result<Response, ApiError> {
-    let call = carrier.call(&request.account, sid).ok_or(ApiError::NOT_FOUND)?;
-    let command = match request.field("Status") {
-        Some("completed") => Command::Complete,
-        Some("canceled") => Command::Cancel,
-        Some(_) => return Err(ApiError::NOTHING_TO_DO),
-        None => Command::Run(source(request)?.ok_or(ApiError::NOTHING_TO_DO)?),
-    };
-    if !call.command(command) {
-        return Err(ApiError::NOT_IN_PROGRESS);
-    }
-    Ok(Json(call.to_json()).into_response())
-}
-
-/// `Url` goes before `Twiml`.
-fn source(request: &Request) -> Result<Option<Source>, ApiError> {
-    if let Some(url) = request.field("Url") {
-        let get = request.field("Method").is_some_and(|method| method.eq_ignore_ascii_case("GET"));
-        let method = if get { twiml::Method::Get } else { twiml::Method::Post };
-        return Ok(Some(Source::Url(url.to_owned(), method)));
-    }
-    match request.field("Twiml") {
-        Some(text) if text.chars().count() > TWIML_LIMIT => Err(ApiError::TWIML_TOO_LONG),
-        Some(text) => Ok(Some(Source::Inline(text.to_owned()))),
-        None => Ok(None),
     }
 }
 
@@ -149,17 +86,35 @@ fn number(number: &Number) -> Value {
     })
 }
 
-fn page(request: &Request, resource: &str, key: &str, items: Vec<Value>) -> Value {
-    let uri = format!("/2010-04-01/Accounts/{}/{resource}.json?PageSize=50&Page=0", request.account);
+pub(super) fn page(request: &Request, resource: &str, key: &str, items: Vec<Value>) -> Value {
+    let number = |name: &str| {
+        let given = request.query.iter().find(|(key, _)| key == name);
+        given.and_then(|(_, value)| value.parse::<usize>().ok())
+    };
+    let size = number("PageSize").unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let page = number("Page").unwrap_or(0);
+    let path = format!("/2010-04-01/Accounts/{}/{resource}.json", request.account);
+    let uri = |page: usize| {
+        let filters = request.query.iter().filter(|(name, _)| !matches!(name.as_str(), "Page" | "PageSize"));
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(filters)
+            .append_pair("PageSize", &size.to_string())
+            .append_pair("Page", &page.to_string())
+            .finish();
+        format!("{path}?{query}")
+    };
+    let begin = size.saturating_mul(page);
+    let more = items.len() > begin.saturating_add(size);
+    let items: Vec<_> = items.into_iter().skip(begin).take(size).collect();
     json!({
-        "first_page_uri": uri,
-        "uri": uri,
-        "next_page_uri": null,
-        "previous_page_uri": null,
-        "page": 0,
-        "page_size": 50,
-        "start": 0,
-        "end": items.len().saturating_sub(1),
+        "first_page_uri": uri(0),
+        "uri": uri(page),
+        "next_page_uri": more.then(|| uri(page + 1)),
+        "previous_page_uri": page.checked_sub(1).map(uri),
+        "page": page,
+        "page_size": size,
+        "start": begin,
+        "end": begin + items.len().saturating_sub(1),
         key: items,
     })
 }
