@@ -11,65 +11,62 @@ use trunkline_media::{
     tools::salesforce::{Flow, Org},
 };
 
-use super::{Failure, LiveVendors};
+pub(crate) use super::Failure;
 use crate::config;
 
 /// Twilio's default address, whose regions have names of their own.
 pub(super) const TWILIO: &str = "https://api.twilio.com";
 
-impl LiveVendors {
-    /// The credential's own address, or else the operator's.
-    pub(super) fn base_url(&self, provider: Provider, fields: &Fields) -> BaseUrl {
-        let settings = &self.settings;
-        let configured = match provider {
-            Provider::Openai => &settings.openai_base_url,
-            Provider::Claude => &settings.anthropic_base_url,
-            Provider::Deepgram => &settings.deepgram_base_url,
-            Provider::Elevenlabs => &settings.elevenlabs_base_url,
-            Provider::Twilio => &settings.twilio_base_url,
-            Provider::Vonage => &settings.vonage_base_url,
-            // Its organisations have addresses of their own: see `org`.
-            Provider::Salesforce => settings.salesforce_login_url.as_ref().map_or("", |url| url.as_str()),
-        };
-        match fields.get("endpoint_url") {
-            Some(url) => BaseUrl::user(url.expose()),
-            None => BaseUrl::operator(configured.trim_end_matches('/')),
-        }
-    }
-
-    /// Where an account's API is: `api.{edge}.{region}.twilio.com` for one with a region, unless the operator has it elsewhere.
-    pub(super) fn twilio(&self, fields: &Fields) -> Result<BaseUrl, Failure> {
-        let base = self.base_url(Provider::Twilio, fields);
-        let (region, edge) = (fields.get("region"), fields.get("edge"));
-        if base != BaseUrl::operator(TWILIO) || (region.is_none() && edge.is_none()) {
-            return Ok(base);
-        }
-        // Twilio's own defaults for the one that is not given.
-        let region = region.map_or("us1", Secret::expose);
-        let edge = edge.map_or("ashburn", Secret::expose);
-        let is_label = |name: &str| {
-            (1..=32).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if !is_label(region) || !is_label(edge) {
-            return Err(Failure::Region);
-        }
-        Ok(BaseUrl::operator(format!("https://api.{edge}.{region}.twilio.com")))
-    }
-
-    /// Where a Vonage account is.
-    pub(super) fn vonage(&self, fields: &Fields) -> VonageHosts {
-        VonageHosts::at(self.base_url(Provider::Vonage, fields))
-    }
-
-    /// Where an organisation of Salesforce's is.
-    pub(super) fn org(&self, fields: &Fields) -> Result<Org, Failure> {
-        let operator = self.settings.salesforce_login_url.as_ref().map(url::Url::as_str);
-        Ok(Org::new(required(fields, "my_domain")?.expose(), operator)?)
+/// The credential's own address, or else the operator's.
+pub(crate) fn base_url(settings: &config::Vendors, provider: Provider, fields: &Fields) -> BaseUrl {
+    let configured = match provider {
+        Provider::Openai => &settings.openai_base_url,
+        Provider::Claude => &settings.anthropic_base_url,
+        Provider::Deepgram => &settings.deepgram_base_url,
+        Provider::Elevenlabs => &settings.elevenlabs_base_url,
+        Provider::Twilio => &settings.twilio_base_url,
+        Provider::Vonage => &settings.vonage_base_url,
+        // Its organisations have addresses of their own: see `org`.
+        Provider::Salesforce => settings.salesforce_login_url.as_ref().map_or("", |url| url.as_str()),
+    };
+    match fields.get("endpoint_url") {
+        Some(url) => BaseUrl::user(url.expose()),
+        None => BaseUrl::operator(configured.trim_end_matches('/')),
     }
 }
 
-pub(super) fn required<'a>(fields: &'a Fields, name: &'static str) -> Result<&'a Secret, Failure> {
+/// Where a Twilio account's API is: `api.{edge}.{region}.twilio.com` for one with a region, unless the operator has it elsewhere.
+pub(crate) fn twilio_base(settings: &config::Vendors, fields: &Fields) -> Result<BaseUrl, Failure> {
+    let base = base_url(settings, Provider::Twilio, fields);
+    let (region, edge) = (fields.get("region"), fields.get("edge"));
+    if base != BaseUrl::operator(TWILIO) || (region.is_none() && edge.is_none()) {
+        return Ok(base);
+    }
+    // Twilio's own defaults for the one that is not given.
+    let region = region.map_or("us1", Secret::expose);
+    let edge = edge.map_or("ashburn", Secret::expose);
+    let is_label = |name: &str| {
+        (1..=32).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if !is_label(region) || !is_label(edge) {
+        return Err(Failure::Region);
+    }
+    Ok(BaseUrl::operator(format!("https://api.{edge}.{region}.twilio.com")))
+}
+
+/// Where a Vonage account is.
+pub(crate) fn vonage_hosts(settings: &config::Vendors, fields: &Fields) -> VonageHosts {
+    VonageHosts::at(base_url(settings, Provider::Vonage, fields))
+}
+
+/// Where an organisation of Salesforce's is.
+pub(super) fn org(settings: &config::Vendors, fields: &Fields) -> Result<Org, Failure> {
+    let operator = settings.salesforce_login_url.as_ref().map(url::Url::as_str);
+    Ok(Org::new(required(fields, "my_domain")?.expose(), operator)?)
+}
+
+pub(crate) fn required<'a>(fields: &'a Fields, name: &'static str) -> Result<&'a Secret, Failure> {
     fields.get(name).ok_or(Failure::Missing(name))
 }
 
@@ -78,12 +75,12 @@ fn text(fields: &Fields, name: &'static str) -> Result<String, Failure> {
 }
 
 /// Twilio's account itself, by its token.
-pub(super) fn twilio_token(fields: &Fields) -> Result<TwilioAuth, Failure> {
+pub(crate) fn twilio_token(fields: &Fields) -> Result<TwilioAuth, Failure> {
     Ok(TwilioAuth { user: text(fields, "account_sid")?, password: required(fields, "auth_token")?.clone() })
 }
 
 /// Twilio's API key, if the credential has one.
-pub(super) fn twilio_key(fields: &Fields) -> Result<Option<TwilioAuth>, Failure> {
+pub(crate) fn twilio_key(fields: &Fields) -> Result<Option<TwilioAuth>, Failure> {
     match (fields.get("api_key_sid"), fields.get("api_key_secret")) {
         (Some(sid), Some(secret)) => Ok(Some(TwilioAuth { user: sid.expose().to_owned(), password: secret.clone() })),
         (Some(_), None) => Err(Failure::Missing("api_key_secret")),
@@ -92,7 +89,7 @@ pub(super) fn twilio_key(fields: &Fields) -> Result<Option<TwilioAuth>, Failure>
     }
 }
 
-pub(super) fn vonage_auth(fields: &Fields) -> Result<VonageAuth, Failure> {
+pub(crate) fn vonage_auth(fields: &Fields) -> Result<VonageAuth, Failure> {
     Ok(VonageAuth {
         api_key: text(fields, "api_key")?,
         api_secret: required(fields, "api_secret")?.clone(),
@@ -118,7 +115,7 @@ pub(super) fn flow(fields: &Fields) -> Result<Flow, Failure> {
 }
 
 /// The fields of the platform's own credential, if all that it needs is set.
-pub(super) fn platform(settings: &config::Vendors, provider: Provider) -> Option<Fields> {
+pub(crate) fn platform(settings: &config::Vendors, provider: Provider) -> Option<Fields> {
     let text = |text: &String| Secret::new(text.as_str());
     let fields = match provider {
         Provider::Openai => vec![("api_key", settings.openai_api_key.clone())],

@@ -3,7 +3,7 @@
 //! A credential's `endpoint_url` goes before the operator's `*_BASE_URL`, which goes before the vendor's default; it is a user's word, so
 //! the guard decides about it.
 
-mod access;
+pub(crate) mod access;
 mod explain;
 
 use std::time::Duration;
@@ -27,7 +27,9 @@ use trunkline_media::{
 };
 use uuid::Uuid;
 
-use self::access::{flow, platform, required, twilio_key, twilio_token, vonage_auth};
+use self::access::{
+    base_url, flow, org, platform, required, twilio_base, twilio_key, twilio_token, vonage_auth, vonage_hosts,
+};
 use crate::config;
 
 /// How long connecting may take, TLS included: it leaves time for the answer within the limit of a probe.
@@ -44,7 +46,7 @@ pub struct LiveVendors {
 }
 
 /// Why a question to a vendor has no good answer, before it is put in words.
-enum Failure {
+pub(crate) enum Failure {
     Account(AccountError),
     /// A field of the credential's that is not set.
     Missing(&'static str),
@@ -71,7 +73,7 @@ impl LiveVendors {
     }
 
     async fn ask(&self, provider: Provider, fields: &Fields, session: Option<&Session>) -> Result<(), Failure> {
-        let base = self.base_url(provider, fields);
+        let base = base_url(&self.settings, provider, fields);
         match provider {
             Provider::Openai => {
                 // Compatible servers of a user's own may do without a key.
@@ -89,7 +91,7 @@ impl LiveVendors {
                 Ok(elevenlabs::account::probe(&self.http, &base, required(fields, "api_key")?).await?)
             }
             Provider::Twilio => {
-                let base = self.twilio(fields)?;
+                let base = twilio_base(&self.settings, fields)?;
                 // The token signs webhooks, so it must be right even where a key is used for requests.
                 let token = twilio_token(fields)?;
                 twilio::probe(&self.http, &base, &token.user, &token).await?;
@@ -100,10 +102,11 @@ impl LiveVendors {
             }
             Provider::Vonage => {
                 let (now, jti) = (SystemClock.wall(), Uuid::now_v7().to_string());
-                Ok(vonage::probe(&self.http, &self.vonage(fields), &vonage_auth(fields)?, now, &jti).await?)
+                Ok(vonage::probe(&self.http, &vonage_hosts(&self.settings, fields), &vonage_auth(fields)?, now, &jti)
+                    .await?)
             }
             Provider::Salesforce => {
-                let org = self.org(fields)?;
+                let org = org(&self.settings, fields)?;
                 let (token, instance_url) = match session {
                     Some(session) => (session.token.clone(), session.address.clone()),
                     // What an exchange replaces has to be kept by whoever began it.
@@ -120,7 +123,7 @@ impl LiveVendors {
     }
 
     async fn salesforce_token(&self, fields: &Fields) -> Result<Token, Failure> {
-        let (org, flow) = (self.org(fields)?, flow(fields)?);
+        let (org, flow) = (org(&self.settings, fields)?, flow(fields)?);
         let client_id = required(fields, "client_id")?.expose();
         Ok(salesforce::token(&self.http, &org, client_id, &flow, SystemClock.wall()).await?)
     }
@@ -137,13 +140,14 @@ impl LiveVendors {
     async fn find(&self, provider: Provider, fields: &Fields, e164: &str) -> Result<Option<String>, Failure> {
         match provider {
             Provider::Twilio => {
-                let (base, token) = (self.twilio(fields)?, twilio_token(fields)?);
+                let (base, token) = (twilio_base(&self.settings, fields)?, twilio_token(fields)?);
                 let sid = token.user.clone();
                 let auth = twilio_key(fields)?.unwrap_or(token);
                 Ok(twilio::owns_number(&self.http, &base, &sid, &auth, e164).await?)
             }
             Provider::Vonage => {
-                Ok(vonage::owns_number(&self.http, &self.vonage(fields), &vonage_auth(fields)?, e164).await?)
+                Ok(vonage::owns_number(&self.http, &vonage_hosts(&self.settings, fields), &vonage_auth(fields)?, e164)
+                    .await?)
             }
             _ => Err(Failure::NoCarrier),
         }
@@ -153,7 +157,7 @@ impl LiveVendors {
         if provider != Provider::Elevenlabs {
             return Err(Failure::NoVoices);
         }
-        let (base, key) = (self.base_url(provider, fields), required(fields, "api_key")?);
+        let (base, key) = (base_url(&self.settings, provider, fields), required(fields, "api_key")?);
         let list = elevenlabs::voices::voices(&self.http, &base, key).await?;
         Ok(Voices { voices: list.voices.into_iter().map(shown).collect(), more: list.more })
     }
@@ -162,7 +166,7 @@ impl LiveVendors {
         if provider != Provider::Elevenlabs {
             return Err(Failure::NoVoices);
         }
-        let (base, key) = (self.base_url(provider, fields), required(fields, "api_key")?);
+        let (base, key) = (base_url(&self.settings, provider, fields), required(fields, "api_key")?);
         let Speech { voice_id, text, model, language } = speech;
         let utterance = Utterance { voice_id, text, model, language: language.as_deref() };
         Ok(elevenlabs::voices::speak(&self.http, &base, key, &utterance).await?)

@@ -207,8 +207,9 @@ async fn a_number_is_whose_the_carrier_says() {
 #[test]
 fn a_region_has_an_address_of_its_own_unless_the_operator_says_otherwise() {
     let twilio = |base: &str, region: &str, edge: &str| {
-        let live = vendors(&config::Vendors { twilio_base_url: base.into(), ..settings() });
-        live.twilio(&fields([("region", region), ("edge", edge)])).map(|base| base.to_string()).map_err(|_| ())
+        let settings = config::Vendors { twilio_base_url: base.into(), ..settings() };
+        let fields = fields([("region", region), ("edge", edge)]);
+        twilio_base(&settings, &fields).map(|base| base.to_string()).map_err(|_| ())
     };
     assert_eq!(twilio(TWILIO, "", "").as_deref(), Ok("https://api.twilio.com"));
     assert_eq!(twilio("https://api.twilio.com/", "ie1", "dublin").as_deref(), Ok("https://api.dublin.ie1.twilio.com"));
