@@ -87,6 +87,11 @@ impl Composer {
         Ok(Self(Arc::new(Shared { settings, net, http, clock: Arc::new(SystemClock) })))
     }
 
+    /// The HTTP clients for vendors, users' addresses included.
+    pub fn vendors_http(&self) -> &Http {
+        &self.0.http
+    }
+
     /// The HTTP client for vendors that the operator names.
     pub fn http(&self) -> &reqwest::Client {
         self.0.http.direct()

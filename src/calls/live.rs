@@ -13,7 +13,7 @@ use trunkline_media::{
     event::EndReason,
 };
 
-use super::{Calls, account::TwilioAccount, socket::AxumSocket};
+use super::{Calls, account::CarrierAccount, socket::AxumSocket};
 use crate::{compose::Composed, journal::end_reason};
 
 /// How many commands wait for a call.
@@ -36,8 +36,8 @@ impl Drop for Place {
 /// A call that waits for its stream.
 pub(super) struct Ringing {
     pub(super) tenant: TenantId,
-    pub(super) account: Arc<TwilioAccount>,
-    pub(super) call_sid: String,
+    pub(super) account: Arc<CarrierAccount>,
+    pub(super) provider_call_id: String,
     pub(super) composed: Composed,
     pub(super) config: CallConfig,
     /// Until when a stream may come.
@@ -64,10 +64,10 @@ impl Calls {
         mut commands: mpsc::Receiver<CallCommand>,
     ) {
         let shared = &self.0;
-        let Ringing { tenant, account, call_sid, composed, config, expires } = ringing;
+        let Ringing { tenant, account, provider_call_id, composed, config, expires } = ringing;
         let id = config.id;
         let resumed = config.resumed.is_some();
-        let carrier = TwilioCarrier { calls: self.clone(), tenant, id, call_sid, account };
+        let carrier = LiveCarrier { calls: self.clone(), tenant, id, provider_call_id, account };
         let peers = match composed.peers(id, Arc::new(carrier)) {
             Ok(peers) => peers,
             Err(error) => {
@@ -129,26 +129,26 @@ impl Calls {
     }
 }
 
-/// Ends a call at Twilio. That it is ending is noted first, so that a redirect which overtakes the answer is told to hang up.
-struct TwilioCarrier {
+/// Ends a call at its carrier. That it is ending is noted first, so that a redirect which overtakes the answer is told to hang up.
+struct LiveCarrier {
     calls: Calls,
     tenant: TenantId,
     id: CallId,
-    call_sid: String,
-    account: Arc<TwilioAccount>,
+    provider_call_id: String,
+    account: Arc<CarrierAccount>,
 }
 
-impl std::fmt::Debug for TwilioCarrier {
+impl std::fmt::Debug for LiveCarrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TwilioCarrier").field("call", &self.id).finish_non_exhaustive()
+        f.debug_struct("LiveCarrier").field("call", &self.id).finish_non_exhaustive()
     }
 }
 
-impl Carrier for TwilioCarrier {
+impl Carrier for LiveCarrier {
     fn hang_up(&self, _reason: EndReason) -> BoxFuture<'static, Result<(), String>> {
         self.calls.0.registry.set_ending(self.id);
         let (calls, tenant, id) = (self.calls.clone(), self.tenant, self.id);
-        let (account, call_sid) = (self.account.clone(), self.call_sid.clone());
+        let (account, provider_call_id) = (self.account.clone(), self.provider_call_id.clone());
         Box::pin(async move {
             match timeout(ENDING_LIMIT, calls.note_ending(tenant, id)).await {
                 Ok(Ok(true)) => {}
@@ -159,7 +159,7 @@ impl Carrier for TwilioCarrier {
                 Ok(Err(error)) => tracing::warn!(call = %id, %error, "that the call is ending could not be noted"),
                 Err(_) => tracing::warn!(call = %id, "that the call is ending could not be noted in time"),
             }
-            account.rest.hang_up(&call_sid).await.map_err(|error| error.to_string())
+            account.hang_up(&provider_call_id).await.map_err(|error| error.to_string())
         })
     }
 }

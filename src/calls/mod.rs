@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use axum::{extract::DefaultBodyLimit, routing::get};
 use trunkline_base::CallId;
-use trunkline_control::{Control, live::News, tenant::TenantId};
+use trunkline_control::{Control, live::News, tenant::TenantId, vendors::Provider};
 use trunkline_media::{
     call::{CallConfig, CallSummary},
     event::CallEvent,
@@ -90,10 +90,10 @@ impl Calls {
     /// The routes that carriers use, and their description.
     pub fn routes() -> OpenApiRouter<Self> {
         OpenApiRouter::new()
-            .routes(routes!(webhooks::twilio))
-            .route("/v1/webhooks/twilio", axum::routing::post(webhooks::twilio))
+            .routes(routes!(webhooks::twilio::twilio))
+            .route("/v1/webhooks/twilio", axum::routing::post(webhooks::twilio::twilio))
             .layer(DefaultBodyLimit::max(MAX_WEBHOOK))
-            .route("/media/twilio/{conversation}", get(media::twilio))
+            .route("/media/twilio/{conversation}", get(media::twilio::twilio))
     }
 
     /// Calls that are alive.
@@ -111,13 +111,13 @@ impl Calls {
     }
 
     /// The address of a media socket, `ws` for `http` and `wss` for `https`.
-    fn stream_url(&self, call: CallId) -> String {
+    fn stream_url(&self, provider: Provider, call: CallId) -> String {
         // "http" is a prefix of "https": what follows stays as it is.
         let rest = self.0.node_url.strip_prefix("http").unwrap_or(&self.0.node_url);
-        format!("ws{rest}/media/twilio/{call}")
+        format!("ws{rest}/media/{provider}/{call}")
     }
 
-    fn webhook_url(&self, kind: &str, call: CallId) -> String {
-        format!("{}/webhooks/twilio?kind={kind}&conversation={call}", self.0.public_url)
+    fn webhook_url(&self, provider: Provider, kind: &str, call: CallId) -> String {
+        format!("{}/webhooks/{provider}?kind={kind}&conversation={call}", self.0.public_url)
     }
 }

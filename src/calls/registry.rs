@@ -19,7 +19,7 @@ use trunkline_media::{
 };
 
 use super::{
-    account::TwilioAccount,
+    account::CarrierAccount,
     socket::AxumSocket,
     token::{self, TokenHash},
 };
@@ -31,10 +31,10 @@ pub(super) const RESUMES: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Live {
     tenant: TenantId,
-    account: Arc<TwilioAccount>,
+    account: Arc<CarrierAccount>,
     pub(super) attachments: mpsc::Sender<Attachment<AxumSocket>>,
     pub(super) commands: mpsc::Sender<CallCommand>,
-    pub(super) call_sid: String,
+    pub(super) provider_call_id: String,
     token: TokenHash,
     resumes: u32,
     /// Set once the carrier is being told to hang up: from then on a resume is answered with a hang-up.
@@ -44,14 +44,14 @@ pub(super) struct Live {
 impl Live {
     pub(super) const fn new(
         tenant: TenantId,
-        account: Arc<TwilioAccount>,
+        account: Arc<CarrierAccount>,
         attachments: mpsc::Sender<Attachment<AxumSocket>>,
         commands: mpsc::Sender<CallCommand>,
-        call_sid: String,
+        provider_call_id: String,
         token: TokenHash,
         resumes: u32,
     ) -> Self {
-        Self { tenant, account, attachments, commands, call_sid, token, resumes, ending: false }
+        Self { tenant, account, attachments, commands, provider_call_id, token, resumes, ending: false }
     }
 }
 
@@ -127,7 +127,7 @@ impl Registry {
     }
 
     /// Whose a call is, and on which account, if it is alive here.
-    pub(super) fn owner(&self, id: CallId) -> Option<(TenantId, Arc<TwilioAccount>)> {
+    pub(super) fn owner(&self, id: CallId) -> Option<(TenantId, Arc<CarrierAccount>)> {
         self.calls.get(&id).map(|live| (live.tenant, live.account.clone()))
     }
 
@@ -167,11 +167,12 @@ impl Registry {
     pub(super) fn admits(
         &self,
         id: CallId,
-        call_sid: &str,
+        provider_call_id: &str,
         token: &str,
     ) -> Option<mpsc::Sender<Attachment<AxumSocket>>> {
         let live = self.calls.get(&id)?;
-        (live.call_sid == call_sid && live.token.admits(token, Instant::now())).then(|| live.attachments.clone())
+        (live.provider_call_id == provider_call_id && live.token.admits(token, Instant::now()))
+            .then(|| live.attachments.clone())
     }
 
     pub(super) fn set_ending(&self, id: CallId) {
@@ -181,8 +182,8 @@ impl Registry {
     }
 
     /// Ends a call, if it is this one of the carrier's calls.
-    pub(super) fn hang_up(&self, id: CallId, call_sid: &str, reason: EndReason) {
-        if let Some(live) = self.calls.get(&id).filter(|live| live.call_sid == call_sid) {
+    pub(super) fn hang_up(&self, id: CallId, provider_call_id: &str, reason: EndReason) {
+        if let Some(live) = self.calls.get(&id).filter(|live| live.provider_call_id == provider_call_id) {
             // A full queue is that of a call which has been told, and has not come to it yet.
             let _ = live.commands.try_send(CallCommand::HangUp { reason });
         }

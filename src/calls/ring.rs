@@ -14,7 +14,6 @@ use trunkline_control::{
     lookup,
     tenant::TenantId,
     tenants::{TenantSettings, store as tenants},
-    vendors::Provider,
 };
 use trunkline_media::{
     call::CallConfig,
@@ -27,7 +26,7 @@ use uuid::Uuid;
 
 use super::{
     Calls,
-    account::TwilioAccount,
+    account::CarrierAccount,
     live::Ringing,
     registry::{Live, RESUMES, Refused},
     token, webhooks,
@@ -39,7 +38,7 @@ const TOKEN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Who calls.
 pub(super) struct Caller {
-    pub(super) call_sid: String,
+    pub(super) provider_call_id: String,
     pub(super) from: Personal<String>,
     pub(super) to: Personal<String>,
 }
@@ -57,8 +56,8 @@ pub(super) enum Answered {
 /// A call that this node takes.
 struct Taken {
     tenant: TenantId,
-    account: Arc<TwilioAccount>,
-    call_sid: String,
+    account: Arc<CarrierAccount>,
+    provider_call_id: String,
     hash: token::TokenHash,
     /// When, if it was answered in another process.
     answered_at: Option<DateTime<Utc>>,
@@ -81,7 +80,7 @@ impl Calls {
         &self,
         tenant: TenantId,
         agent: Option<Uuid>,
-        account: Arc<TwilioAccount>,
+        account: Arc<CarrierAccount>,
         caller: Caller,
     ) -> Result<Answered, ApiError> {
         let Some(agent) = agent else { return Ok(Answered::Rejected) };
@@ -97,8 +96,8 @@ impl Calls {
             id,
             agent: ready.agent,
             agent_version: ready.version,
-            provider: Provider::Twilio,
-            provider_call_id: caller.call_sid.clone(),
+            provider: account.provider(),
+            provider_call_id: caller.provider_call_id.clone(),
             customer_phone: caller.from,
             our_number: caller.to,
             context: context.clone(),
@@ -108,7 +107,7 @@ impl Calls {
             Ok(()) => {}
             Err(DbError::Unique(_)) => {
                 drop(tx);
-                return self.ring_again(tenant, account, &caller.call_sid).await;
+                return self.ring_again(tenant, account, &caller.provider_call_id).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -130,7 +129,8 @@ impl Calls {
             }
         };
         let config = composed.config(id, &context, None);
-        let live = Taken { tenant, account, call_sid: caller.call_sid, hash, answered_at: None, resumes: 0 };
+        let live =
+            Taken { tenant, account, provider_call_id: caller.provider_call_id, hash, answered_at: None, resumes: 0 };
         match self.take(live, composed, config) {
             Ok(()) => Ok(Answered::Stream(id, token)),
             Err(refused) => {
@@ -145,10 +145,10 @@ impl Calls {
     async fn ring_again(
         &self,
         tenant: TenantId,
-        account: Arc<TwilioAccount>,
-        call_sid: &str,
+        account: Arc<CarrierAccount>,
+        provider_call_id: &str,
     ) -> Result<Answered, ApiError> {
-        let found = lookup::call(&self.control().db, Provider::Twilio, call_sid).await?;
+        let found = lookup::call(&self.control().db, account.provider(), provider_call_id).await?;
         // The carrier's call may be known under another tenant only if the number has moved in the middle of it.
         let Some((_, id)) = found.filter(|(owner, _)| *owner == tenant) else { return Ok(Answered::Rejected) };
         let token = match self.0.registry.renew_token(id) {
@@ -156,7 +156,7 @@ impl Calls {
                 self.keep_token(tenant, id, &token).await;
                 Some(token)
             }
-            None => self.take_over(tenant, id, account, call_sid).await?,
+            None => self.take_over(tenant, id, account, provider_call_id).await?,
         };
         Ok(token.map_or(Answered::Over, |token| Answered::Stream(id, token)))
     }
@@ -167,12 +167,13 @@ impl Calls {
         &self,
         tenant: TenantId,
         id: CallId,
-        account: Arc<TwilioAccount>,
-        call_sid: &str,
+        account: Arc<CarrierAccount>,
+        provider_call_id: &str,
     ) -> Result<Option<Secret>, ApiError> {
         let mut tx = self.control().db.begin(tenant).await?;
         let call = stored::read(&mut tx, tenant, id).await?;
-        let Some(call) = call.filter(|call| !call.over && call.provider_call_id.as_deref() == Some(call_sid)) else {
+        let Some(call) = call.filter(|call| !call.over && call.provider_call_id.as_deref() == Some(provider_call_id))
+        else {
             return Ok(None);
         };
         let part = u32::try_from(call.reattached).unwrap_or(u32::MAX).saturating_add(1);
@@ -198,7 +199,8 @@ impl Calls {
         let answered_at = call.answered_at;
         let resumed = resumed(&call, history);
         let config = composed.config(id, &call.context, resumed.map(|resumed| (resumed, part)));
-        let live = Taken { tenant, account, call_sid: call_sid.to_owned(), hash, answered_at, resumes: part };
+        let live =
+            Taken { tenant, account, provider_call_id: provider_call_id.to_owned(), hash, answered_at, resumes: part };
         match self.take(live, composed, config) {
             Ok(()) => {
                 tracing::info!(call = %id, "a call has come back");
@@ -223,14 +225,14 @@ impl Calls {
 
     /// Lets a call wait for its stream here.
     fn take(&self, taken: Taken, composed: Composed, config: CallConfig) -> Result<(), Refused> {
-        let Taken { tenant, account, call_sid, hash, answered_at, resumes } = taken;
+        let Taken { tenant, account, provider_call_id, hash, answered_at, resumes } = taken;
         let (attach, attachments) = mpsc::channel(2);
         let (commands, asked) = mpsc::channel(super::live::COMMANDS);
         let expires = hash.expires();
-        let live = Live::new(tenant, account.clone(), attach, commands, call_sid.clone(), hash, resumes);
+        let live = Live::new(tenant, account.clone(), attach, commands, provider_call_id.clone(), hash, resumes);
         self.0.registry.admit(config.id, live)?;
         self.0.journal.begin(tenant, config.id, answered_at);
-        self.spawn(Ringing { tenant, account, call_sid, composed, config, expires }, attachments, asked);
+        self.spawn(Ringing { tenant, account, provider_call_id, composed, config, expires }, attachments, asked);
         Ok(())
     }
 
@@ -284,20 +286,20 @@ impl Calls {
         &self,
         tenant: TenantId,
         id: CallId,
-        call_sid: &str,
+        provider_call_id: &str,
         status: &str,
     ) -> Result<(), ApiError> {
         let Some(rank) = rank(status) else { return Ok(()) };
         if rank == OVER {
-            self.0.registry.hang_up(id, call_sid, EndReason::CallerHangup);
+            self.0.registry.hang_up(id, provider_call_id, EndReason::CallerHangup);
         }
         let mut tx = self.control().db.begin(tenant).await?;
-        stored::set_leg_status(&mut tx, tenant, id, call_sid, status, rank).await?;
+        stored::set_leg_status(&mut tx, tenant, id, provider_call_id, status, rank).await?;
         let mut closed = false;
         if rank == OVER && !self.0.registry.contains(id) {
             // Nobody keeps it alive, and it is over: nothing is left to wait for.
             let call = stored::read(&mut tx, tenant, id).await?;
-            if call.is_some_and(|call| call.provider_call_id.as_deref() == Some(call_sid)) {
+            if call.is_some_and(|call| call.provider_call_id.as_deref() == Some(provider_call_id)) {
                 closed = stored::close_abandoned(&mut tx, tenant, id, SystemClock.wall().into()).await?;
             }
         }

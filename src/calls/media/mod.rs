@@ -1,14 +1,16 @@
-//! `GET /media/twilio/{conversation}`: a media socket is admitted by its upgrade's signature, and then by the token in its `start`.
+//! Media sockets: each is admitted by its upgrade's signature, which the carrier's own file checks, and then by the token that its stream
+//! begins with.
 //!
 //! A socket may reach a node that does not know its call: the process that handed out the token is gone, or a balancer chose. Then the
 //! token is looked up, and the call is taken over.
 
+pub(super) mod twilio;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Path, State, WebSocketUpgrade, ws::WebSocket},
-    http::HeaderMap,
-    response::{IntoResponse, Response},
+    extract::{WebSocketUpgrade, ws::WebSocket},
+    response::Response,
 };
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
@@ -23,83 +25,67 @@ use trunkline_control::{
 };
 use trunkline_media::{
     call::Attachment,
-    telephony::{
-        BadMessageLimit, CLOSE_POLICY, Inbound, MAX_TEXT, MediaCodec, SocketMessage, Started, Verdict,
-        twilio::TwilioCodec,
-    },
+    telephony::{BadMessageLimit, CLOSE_POLICY, Inbound, MAX_TEXT, MediaCodec, SocketMessage, Started, Verdict},
     time::MediaTime,
 };
 
-use super::{
-    Calls,
-    account::{Signed, TwilioAccount, signer},
-    socket::AxumSocket,
-    token,
-};
+use super::{Calls, account::CarrierAccount, socket::AxumSocket, token};
 
 /// How long a socket may take from its upgrade to its `start`.
 const START: Duration = Duration::from_secs(5);
 /// How long a socket that is refused may take to close.
 const CLOSE: Duration = Duration::from_secs(2);
 
-pub(super) async fn twilio(
-    State(calls): State<Calls>,
-    Path(conversation): Path<String>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
-) -> Result<Response, ApiError> {
-    let Ok(id) = conversation.parse::<CallId>() else { return Err(no_such_call()) };
-    let url = calls.stream_url(id);
-    let request = Signed { url: &url, headers: &headers, fields: None };
-    let (tenant, account) = match calls.0.registry.owner(id) {
-        Some((tenant, account)) => (tenant, account.signed(&request).then_some(account)),
-        None => {
-            let tenant = lookup::conversation(&calls.control().db, id).await?.ok_or_else(no_such_call)?;
-            let accounts = calls.accounts_of_call(tenant, id).await?.ok_or_else(no_such_call)?;
-            (tenant, signer(accounts, &request))
-        }
-    };
-    let Some(account) = account else {
-        tracing::warn!(call = %id, "media socket refused: its signature does not verify");
-        metrics::counter!("trunkline_media_refused_total", "cause" => "signature").increment(1);
-        return Err(ApiError::new(ErrorCode::WebhookSignatureInvalid, "The upgrade's signature does not verify"));
-    };
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return Ok(rejection.into_response()),
-    };
-    Ok(upgrade
-        .read_buffer_size(4 * 1024)
-        .write_buffer_size(0)
-        .max_write_buffer_size(512 * 1024)
-        // Above what is answered with 1008, so that it is seen and counted.
-        .max_message_size(4 * MAX_TEXT)
-        .max_frame_size(4 * MAX_TEXT)
-        .on_upgrade(move |socket| admit(calls, tenant, id, account, socket)))
+/// A socket that has been upgraded for a call, and is still to show its token.
+struct Admission {
+    calls: Calls,
+    tenant: TenantId,
+    id: CallId,
+    account: Arc<CarrierAccount>,
 }
 
 fn no_such_call() -> ApiError {
     ApiError::not_found(ErrorCode::ConversationNotFound)
 }
 
-/// Waits for the `start` that shows the call's token, and hands the socket to the call.
-async fn admit(calls: Calls, tenant: TenantId, id: CallId, account: Arc<TwilioAccount>, socket: WebSocket) {
-    let mut socket = AxumSocket::new(socket);
-    let mut codec = TwilioCodec::default();
-    match started(&mut socket, &mut codec).await {
-        Ok(started) => {
-            let token = started.parameters.get("token").map_or("", String::as_str);
-            let mut way_in = calls.0.registry.admits(id, &started.call_sid, token);
-            if way_in.is_none() {
-                way_in = calls.find_way_in(tenant, id, account, &started.call_sid, token).await;
+fn not_signed(id: CallId) -> ApiError {
+    tracing::warn!(call = %id, "media socket refused: its signature does not verify");
+    metrics::counter!("trunkline_media_refused_total", "cause" => "signature").increment(1);
+    ApiError::new(ErrorCode::WebhookSignatureInvalid, "The upgrade's signature does not verify")
+}
+
+impl Admission {
+    /// Answers the upgrade, and goes on with the socket.
+    fn upgrade(self, upgrade: WebSocketUpgrade, codec: impl MediaCodec + 'static) -> Response {
+        upgrade
+            .read_buffer_size(4 * 1024)
+            .write_buffer_size(0)
+            .max_write_buffer_size(512 * 1024)
+            // Above what is answered with 1008, so that it is seen and counted.
+            .max_message_size(4 * MAX_TEXT)
+            .max_frame_size(4 * MAX_TEXT)
+            .on_upgrade(move |socket| self.admit(socket, Box::new(codec)))
+    }
+
+    /// Waits for the beginning of the stream that shows the call's token, and hands the socket to the call.
+    async fn admit(self, socket: WebSocket, mut codec: Box<dyn MediaCodec>) {
+        let Self { calls, tenant, id, account } = self;
+        let mut socket = AxumSocket::new(socket);
+        match started(&mut socket, &mut *codec).await {
+            Ok(started) => {
+                let token = started.parameters.get("token").map_or("", String::as_str);
+                let mut way_in = calls.0.registry.admits(id, &started.call_sid, token);
+                if way_in.is_none() {
+                    way_in = calls.find_way_in(tenant, id, account, &started.call_sid, token).await;
+                }
+                let Some(way_in) = way_in else { return refuse(id, socket, "token").await };
+                let attachment = Attachment { socket, codec, started };
+                if way_in.send(attachment).await.is_err() {
+                    tracing::info!(call = %id, "the call ended before its stream began");
+                }
             }
-            let Some(way_in) = way_in else { return refuse(id, socket, "token").await };
-            let attachment = Attachment { socket, codec: Box::new(codec), started };
-            if way_in.send(attachment).await.is_err() {
-                tracing::info!(call = %id, "the call ended before its stream began");
-            }
+            Err(cause) => refuse(id, socket, cause).await,
         }
-        Err(cause) => refuse(id, socket, cause).await,
     }
 }
 
@@ -109,8 +95,8 @@ impl Calls {
         &self,
         tenant: TenantId,
         id: CallId,
-        account: Arc<TwilioAccount>,
-        call_sid: &str,
+        account: Arc<CarrierAccount>,
+        provider_call_id: &str,
         token: &str,
     ) -> Option<mpsc::Sender<Attachment<AxumSocket>>> {
         if self.0.registry.contains(id) {
@@ -125,8 +111,8 @@ impl Calls {
                 return Ok(None);
             }
             // It mints a token of its own, which its socket does not need to show: it has shown a good one.
-            let taken = self.take_over(tenant, id, account, call_sid).await?;
-            Ok(taken.and_then(|token| self.0.registry.admits(id, call_sid, token.expose())))
+            let taken = self.take_over(tenant, id, account, provider_call_id).await?;
+            Ok(taken.and_then(|token| self.0.registry.admits(id, provider_call_id, token.expose())))
         };
         take_over.await.unwrap_or_else(|error: ApiError| {
             tracing::warn!(call = %id, cause = error.message, "a media socket's token could not be looked up");
@@ -135,7 +121,7 @@ impl Calls {
     }
 }
 
-async fn started(socket: &mut AxumSocket, codec: &mut TwilioCodec) -> Result<Started, &'static str> {
+async fn started(socket: &mut AxumSocket, codec: &mut dyn MediaCodec) -> Result<Started, &'static str> {
     let opened = Instant::now();
     let mut limit = BadMessageLimit::default();
     loop {

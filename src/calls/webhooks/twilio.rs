@@ -12,24 +12,25 @@ use axum::{
 use serde::Deserialize;
 use trunkline_base::{CallId, Personal};
 use trunkline_control::{
-    error::{ApiError, ErrorBody, ErrorCode},
+    error::{ApiError, ErrorBody},
     http::Params,
-    lookup::{self, FoundNumber},
+    lookup,
     tenant::TenantId,
     vendors::Provider,
 };
 use trunkline_media::{event::EndReason, telephony::twilio::twiml};
 
-use super::{
+use super::refused;
+use crate::calls::{
     Calls,
-    account::{Signed, TwilioAccount, signer},
+    account::{CarrierAccount, Signed, signer},
     registry::Resumption,
     ring::{Answered, Caller},
 };
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Kind {
+pub(in crate::calls) struct Kind {
     /// `voice`, `status`, `stream` or `resume`, as in the address that was handed out. Without it, the fields tell.
     #[param(pattern = "^(voice|status|stream|resume)$", example = "voice")]
     kind: Option<String>,
@@ -101,7 +102,7 @@ impl Incoming {
         (status = 503, description = "OVERLOADED: the database is unavailable", body = ErrorBody),
     )
 )]
-pub(super) async fn twilio(
+pub(in crate::calls) async fn twilio(
     State(calls): State<Calls>,
     OriginalUri(uri): OriginalUri,
     Params(query): Params<Kind>,
@@ -123,30 +124,24 @@ pub(super) async fn twilio(
     }
 }
 
-/// The request is nobody's, or somebody else's than it says.
-fn refused() -> ApiError {
-    metrics::counter!("trunkline_webhooks_refused_total").increment(1);
-    let message = "The signature does not verify with this account's token and PUBLIC_URL";
-    ApiError::new(ErrorCode::WebhookSignatureInvalid, message)
-}
-
 /// A call rings. A repeated webhook of the same call is answered with the same conversation.
 async fn voice(calls: &Calls, incoming: &Incoming) -> Result<Response, ApiError> {
     let account_sid = incoming.or_empty("AccountSid");
     let number = lookup::number(&calls.control().db, Provider::Twilio, incoming.or_empty("To")).await?;
     let Some(number) = number else {
         // Nobody's number; but whose account it is, is told that nobody answers.
-        signer(calls.anybodys_accounts(account_sid).await?, &incoming.signed()).ok_or_else(refused)?;
+        signer(calls.anybodys_accounts(Provider::Twilio, account_sid).await?, &incoming.signed())
+            .ok_or_else(refused)?;
         return Ok(document(twiml::reject()));
     };
-    let account = account_of_number(calls, &number).await?;
-    let account = account.filter(|account| account.sid == account_sid && account.signed(&incoming.signed()));
-    let account = Arc::new(account.ok_or_else(refused)?);
+    let account = calls.account_of_number(Provider::Twilio, &number).await?;
+    let account = account.filter(|account| account.account_ref() == account_sid);
+    let account = signer(account.into_iter().collect(), &incoming.signed()).ok_or_else(refused)?;
     tracing::Span::current().record("tenant_id", tracing::field::display(number.tenant));
     let call_sid = incoming.field("CallSid").filter(|sid| !sid.is_empty());
     let call_sid = call_sid.ok_or_else(|| ApiError::field("CallSid", "is missing"))?;
     let caller = Caller {
-        call_sid: call_sid.to_owned(),
+        provider_call_id: call_sid.to_owned(),
         from: Personal::new(incoming.or_empty("From").to_owned()),
         to: Personal::new(incoming.or_empty("To").to_owned()),
     };
@@ -157,31 +152,25 @@ async fn voice(calls: &Calls, incoming: &Incoming) -> Result<Response, ApiError>
     })
 }
 
-async fn account_of_number(calls: &Calls, number: &FoundNumber) -> Result<Option<TwilioAccount>, ApiError> {
-    match number.credential {
-        Some(credential) => calls.account_of_credential(number.tenant, credential).await,
-        None => Ok(calls.platform_account()),
-    }
-}
-
 /// Who may speak of a conversation: the account that it is on here, or those of its tenant.
 async fn authorised(
     calls: &Calls,
     id: CallId,
     incoming: &Incoming,
-) -> Result<Option<(TenantId, Arc<TwilioAccount>)>, ApiError> {
+) -> Result<Option<(TenantId, Arc<CarrierAccount>)>, ApiError> {
     if let Some((tenant, account)) = calls.0.registry.owner(id) {
-        if !account.signed(&incoming.signed()) {
+        if !account.twilio().is_some_and(|twilio| twilio.signed(&incoming.signed())) {
             return Err(refused());
         }
         return Ok(Some((tenant, account)));
     }
     let sid = incoming.or_empty("AccountSid");
     let Some(tenant) = lookup::conversation(&calls.control().db, id).await? else {
-        signer(calls.anybodys_accounts(sid).await?, &incoming.signed()).ok_or_else(refused)?;
+        signer(calls.anybodys_accounts(Provider::Twilio, sid).await?, &incoming.signed()).ok_or_else(refused)?;
         return Ok(None);
     };
-    let account = signer(calls.accounts(tenant, sid).await?, &incoming.signed()).ok_or_else(refused)?;
+    let account =
+        signer(calls.accounts(tenant, Provider::Twilio, sid).await?, &incoming.signed()).ok_or_else(refused)?;
     Ok(Some((tenant, account)))
 }
 
@@ -220,7 +209,7 @@ async fn status(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming
     let known = match id {
         Some(id) => authorised(calls, id, incoming).await?.map(|(tenant, _)| (tenant, id)),
         None => {
-            let accounts = calls.anybodys_accounts(incoming.or_empty("AccountSid")).await?;
+            let accounts = calls.anybodys_accounts(Provider::Twilio, incoming.or_empty("AccountSid")).await?;
             signer(accounts, &incoming.signed()).ok_or_else(refused)?;
             None
         }
@@ -241,17 +230,10 @@ async fn stream(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Respon
 }
 
 fn connect(calls: &Calls, id: CallId, token: &str) -> Response {
-    document(twiml::connect_stream(&calls.stream_url(id), &[("token", token)], &calls.webhook_url("resume", id)))
+    let (stream, resume) = (calls.stream_url(Provider::Twilio, id), calls.webhook_url(Provider::Twilio, "resume", id));
+    document(twiml::connect_stream(&stream, &[("token", token)], &resume))
 }
 
 fn document(twiml: String) -> Response {
     ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], twiml).into_response()
-}
-
-/// What fills the variables of an agent's instructions for a call.
-pub(super) fn context(caller: &Caller) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("from_number".to_owned(), caller.from.expose().clone()),
-        ("to_number".to_owned(), caller.to.expose().clone()),
-    ])
 }
