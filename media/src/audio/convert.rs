@@ -1,5 +1,7 @@
 //! From a vendor's audio format to the carrier's, or back.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{AudioFormat, Encoding, g711, resample::Resampler};
@@ -52,6 +54,12 @@ impl Converter {
         self.resampled.clear();
         self.resampler.process(&self.decoded, &mut self.resampled);
         encode(&self.resampled, self.to.encoding)
+    }
+
+    /// How long what went in lasts that has not come out yet, halves of samples left aside: so much before the next chunk is where what
+    /// comes out next belongs.
+    pub fn withheld(&self) -> Duration {
+        self.resampler.withheld()
     }
 
     /// Ends the stream: what was still held back. Half a sample is dropped.
@@ -157,6 +165,37 @@ mod tests {
         converter.reset();
         let output = convert(&mut converter, &[0; 4800], 960);
         assert_eq!(output, [0xFF; 800]);
+    }
+
+    #[test]
+    fn what_comes_out_has_its_place() {
+        // A click in silence, and where it is afterwards.
+        let mut input = vec![0_i16; 16_000];
+        input[8_000..8_016].fill(20_000);
+        let linear_16k = linear(SampleRate::HZ_16000);
+        for (from, to) in [(linear_16k, AudioFormat::MULAW_8K), (linear_16k, LINEAR_24K), (linear_16k, linear_16k)] {
+            let mut converter = Converter::new(from, to);
+            let (mut loudest, mut place) = (0, Duration::ZERO);
+            for (n, chunk) in bytes_of(&input).chunks(640).enumerate() {
+                let at = (Duration::from_millis(20) * n as u32).saturating_sub(converter.withheld());
+                let out = converter.convert(Bytes::copy_from_slice(chunk));
+                let samples: Vec<i16> = match to.encoding {
+                    Encoding::Mulaw => out.iter().map(|&byte| g711::mulaw_to_linear(byte)).collect(),
+                    Encoding::Linear16 => {
+                        out.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+                    }
+                };
+                for (k, sample) in samples.iter().enumerate() {
+                    if i32::from(*sample).abs() > loudest {
+                        loudest = i32::from(*sample).abs();
+                        place = at + crate::audio::Samples(k as u64).duration(to.rate);
+                    }
+                }
+            }
+            assert!(loudest > 5_000);
+            let off = place.abs_diff(Duration::from_micros(500_500));
+            assert!(off < Duration::from_micros(1_000), "{to:?}: {place:?}");
+        }
     }
 
     proptest! {

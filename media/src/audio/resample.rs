@@ -1,6 +1,6 @@
 //! Sample rate conversion of one mono stream.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use rubato::{
     Async, FixedAsync, Indexing, Resampler as _, Resizable as _, SincInterpolationParameters, SincInterpolationType,
@@ -67,6 +67,13 @@ impl Resampler {
         if let Some(sinc) = &mut self.sinc {
             sinc.reset();
         }
+    }
+
+    /// How long what went in lasts that has not come out yet: so much before the next input is where the next output belongs.
+    pub fn withheld(&self) -> Duration {
+        self.sinc.as_ref().map_or(Duration::ZERO, |sinc| {
+            Samples(sinc.consumed).duration(self.from).saturating_sub(Samples(sinc.produced).duration(self.to))
+        })
     }
 
     /// How much later output comes than its input, in samples of the output.

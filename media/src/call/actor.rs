@@ -65,6 +65,8 @@ pub(super) struct Call<S> {
     pub(super) queue: Outbound,
     pub(super) pacer: Pacer,
     pub(super) converter: Converter,
+    /// From what the carrier sends to what the recogniser listens to.
+    pub(super) ear: Converter,
     pub(super) vad: Vad,
     /// The caller's frame at hand, decoded.
     pub(super) pcm: Vec<i16>,
@@ -121,6 +123,7 @@ impl<S: MediaSocket> Call<S> {
             queue: Outbound::new(format),
             pacer: Pacer::new(config.lead),
             converter: Converter::new(config.voice_format, format),
+            ear: Converter::new(format, peers.stt.format),
             vad: Vad::new(config.vad, format.rate),
             pcm: Vec::with_capacity(format.rate.samples_in(crate::audio::FRAME).0 as usize),
             recorder: config.recording.clone().map(|path| Recorder::start(path, format, begin)),

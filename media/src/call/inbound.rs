@@ -67,8 +67,12 @@ impl<S: MediaSocket> Call<S> {
                 self.pcm.extend(payload.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
             }
         }
-        // No recogniser listens any more when the call is about to fail for it.
-        let _ = self.stt.audio.send(SttAudio { at, data: payload });
+        let heard_at = at.saturating_sub(self.ear.withheld());
+        let heard = self.ear.convert(payload);
+        if !heard.is_empty() {
+            // No recogniser listens any more when the call is about to fail for it.
+            let _ = self.stt.audio.send(SttAudio { at: heard_at, data: heard });
+        }
         self.vad.push(at, &self.pcm);
         while let Some(event) = self.vad.poll_event() {
             self.machine.handle_input(
@@ -95,6 +99,7 @@ impl<S: MediaSocket> Call<S> {
     fn on_line_over(&mut self, now: MediaTime) {
         self.pacer.clear();
         self.cut_recording(now);
+        self.ear.reset();
         self.vad.reset();
         while self.vad.poll_event().is_some() {}
     }

@@ -196,6 +196,8 @@ pub const AUDIO_BACKLOG: usize = 256;
 /// A call's ends of the channels to a recogniser. Dropping it ends the session.
 #[derive(Debug)]
 pub struct SttSession {
+    /// What the audio is that goes in.
+    pub format: AudioFormat,
     /// Audio in; when [`AUDIO_BACKLOG`] frames wait, the oldest is dropped and counted by the driver.
     pub audio: broadcast::Sender<SttAudio>,
     /// Commands in.

@@ -4,6 +4,7 @@ use tokio::sync::{broadcast, mpsc};
 use trunkline_base::Personal;
 
 use crate::{
+    audio::AudioFormat,
     stt::{AUDIO_BACKLOG, SttAudio, SttCommand, SttEvent, SttSession},
     time::MediaTime,
 };
@@ -20,12 +21,17 @@ pub struct FakeStt {
 }
 
 impl FakeStt {
-    /// A session, and the strings that it hangs on.
+    /// A session that listens to what most telephones say, and the strings that it hangs on.
     pub fn open() -> (SttSession, Self) {
+        Self::open_for(AudioFormat::MULAW_8K)
+    }
+
+    /// A session that listens to this.
+    pub fn open_for(format: AudioFormat) -> (SttSession, Self) {
         let (audio, heard) = broadcast::channel(AUDIO_BACKLOG);
         let (commands, asked) = mpsc::channel(16);
         let (says, events) = mpsc::channel(64);
-        (SttSession { audio, commands, events, task: None }, Self { says, commands: asked, audio: heard })
+        (SttSession { format, audio, commands, events, task: None }, Self { says, commands: asked, audio: heard })
     }
 
     /// A final segment.

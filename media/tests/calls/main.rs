@@ -29,6 +29,7 @@ mod heard_is_never_more_than_was_sent;
 mod history_is_cut_to_what_was_played;
 mod keys_are_a_turn;
 mod line_noise_does_not_wipe_the_greeting;
+mod linear_audio_of_each_rate_goes_both_ways;
 mod marks_after_a_clear_prove_nothing;
 mod nonsense_on_a_media_socket_is_counted_and_limited;
 mod only_whole_frames_leave;

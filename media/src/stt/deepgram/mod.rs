@@ -40,7 +40,8 @@ pub fn open(config: SttConfig, net: Net, clock: Arc<dyn Clock>) -> SttSession {
     let (audio, audio_in) = broadcast::channel(AUDIO_BACKLOG);
     let (commands, commands_in) = mpsc::channel(COMMANDS);
     let (events_out, events) = mpsc::channel(EVENTS);
+    let format = config.format;
     let session = driver::Session::new(config, net, clock, audio_in, commands_in, events_out);
     let task = tokio::spawn(Box::pin(session.run()));
-    SttSession { audio, commands, events, task: Some(AbortOnDropHandle::new(task)) }
+    SttSession { format, audio, commands, events, task: Some(AbortOnDropHandle::new(task)) }
 }
