@@ -53,6 +53,8 @@ pub struct Composed {
     speech: Access,
     voice: Access,
     models: openai::OpenAiConfig,
+    /// What the carrier sends and plays.
+    line: AudioFormat,
 }
 
 /// A vendor as one tenant reaches it.
@@ -127,7 +129,8 @@ impl Composer {
             })
             .collect();
         let models = openai::OpenAiConfig { models, limits: LlmLimits::default(), tag: String::new() };
-        let composed = Composed { shared: self.0.clone(), agent: Arc::new(agent), tenant, speech, voice, models };
+        let line = AudioFormat::MULAW_8K;
+        let composed = Composed { shared: self.0.clone(), agent: Arc::new(agent), tenant, speech, voice, models, line };
         // What is wrong with the models shows now, not when the call begins.
         composed.llm(String::new())?;
         Ok(composed)
@@ -155,6 +158,13 @@ impl Composed {
         &self.agent
     }
 
+    /// For a line of another format than the telephone's own: vendors are asked for that, so that nothing is lost on the way.
+    #[must_use]
+    pub fn on_line(mut self, line: AudioFormat) -> Self {
+        self.line = line;
+        self
+    }
+
     /// Opens a call's vendor sockets: done while it still rings, so that the first turn does not pay for it.
     pub fn peers(&self, id: CallId, carrier: Arc<dyn Carrier>) -> Result<CallPeers, ComposeError> {
         let clock = self.shared.clock.clone();
@@ -166,7 +176,7 @@ impl Composed {
             language: speech.language.clone(),
             keyterms: speech.keyterms.clone(),
             redact_numbers: self.tenant.redaction.numbers,
-            format: AudioFormat::MULAW_8K,
+            format: self.line,
             eager: self.agent.turn_config.eager,
             endpointing: Duration::from_millis(300),
             tag: id.to_string(),
@@ -186,7 +196,7 @@ impl Composed {
                 use_speaker_boost: voice.settings.use_speaker_boost,
                 speed: voice.settings.speed.map(|value| value as f32),
             },
-            format: AudioFormat::MULAW_8K,
+            format: self.line,
             tag: id.to_string(),
             limits: TtsLimits::default(),
         };
@@ -223,7 +233,7 @@ impl Composed {
             turn: self.turn(context),
             vad: VadConfig::default(),
             lead: self.shared.settings.lead(),
-            voice_format: AudioFormat::MULAW_8K,
+            voice_format: self.line,
             recording: recorded.then(|| self.recording(id, part)),
             limits: CallLimits::default(),
             resumed,

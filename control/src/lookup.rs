@@ -222,6 +222,35 @@ pub async fn abandoned_calls(db: &Db, n: i32) -> Result<Vec<(TenantId, CallId)>,
     Ok(due.into_iter().map(|(tenant, id)| (tenant, CallId::from(id))).collect())
 }
 
+/// A leg of a call that its carrier should be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietLeg {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The leg's id.
+    pub leg: Uuid,
+    /// The conversation that it is of.
+    pub conversation: CallId,
+}
+
+/// Up to `n` legs that have not come to an end and of which their carriers have said nothing for too long, the longest waiting first.
+pub async fn quiet_legs(db: &Db, n: i32) -> Result<Vec<QuietLeg>, DbError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", id as "id!", conversation_id as "conversation_id!" from lookup.quiet_legs($1)"#,
+        n
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| QuietLeg {
+            tenant: TenantId::new(row.tenant_id),
+            leg: row.id,
+            conversation: CallId::from(row.conversation_id),
+        })
+        .collect())
+}
+
 /// Up to `n` credentials that are encrypted with another key than the one with this fingerprint.
 pub async fn credentials_to_rotate(db: &Db, n: i32, fingerprint: &str) -> Result<Vec<(TenantId, Uuid)>, DbError> {
     claim_due(db, "key_rotation", n, Some(fingerprint)).await

@@ -310,6 +310,8 @@ pub enum EndReason {
     MediaLost,
     /// A vendor failed for good.
     VendorFailed,
+    /// The carrier says that it failed.
+    CarrierFailed,
     /// The node was drained before the call ended.
     Drained,
 }

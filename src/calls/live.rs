@@ -1,6 +1,9 @@
 //! From a ringing call to its end: the task that holds the vendors' sockets until the caller can be heard.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -11,9 +14,15 @@ use trunkline_control::{conversations::calls as stored, db::DbError, tenant::Ten
 use trunkline_media::{
     call::{self, Attachment, BoxFuture, CallChannels, CallCommand, CallConfig, Carrier},
     event::EndReason,
+    telephony::CarrierStatus,
 };
 
-use super::{Calls, account::CarrierAccount, socket::AxumSocket};
+use super::{
+    Calls,
+    account::CarrierAccount,
+    socket::AxumSocket,
+    state::{Known, verdict},
+};
 use crate::{compose::Composed, journal::end_reason};
 
 /// How many commands wait for a call.
@@ -42,6 +51,8 @@ pub(super) struct Ringing {
     pub(super) config: CallConfig,
     /// Until when a stream may come.
     pub(super) expires: Instant,
+    /// How the call has ended, once the carrier has said so.
+    pub(super) word: Arc<OnceLock<CarrierStatus>>,
 }
 
 impl Calls {
@@ -64,7 +75,7 @@ impl Calls {
         mut commands: mpsc::Receiver<CallCommand>,
     ) {
         let shared = &self.0;
-        let Ringing { tenant, account, provider_call_id, composed, config, expires } = ringing;
+        let Ringing { tenant, account, provider_call_id, composed, config, expires, word } = ringing;
         let id = config.id;
         let resumed = config.resumed.is_some();
         let carrier = LiveCarrier { calls: self.clone(), tenant, id, provider_call_id, account };
@@ -94,7 +105,9 @@ impl Calls {
                 metrics::counter!("trunkline_calls_total", "end_reason" => "no_stream").increment(1);
                 // A call that came back and got no stream was cut off by us.
                 let reason = if resumed { EndReason::MediaLost } else { reason };
-                return shared.journal.fail(id, end_reason(reason));
+                let known = Known { outbound: false, answered: false, ending: None };
+                let said = word.get().filter(|_| !resumed).and_then(|status| verdict(*status, known));
+                return shared.journal.fail(id, said.map_or(end_reason(reason), |said| said.reason));
             }
         };
         let (events, mut received) = mpsc::unbounded_channel();
@@ -145,12 +158,12 @@ impl std::fmt::Debug for LiveCarrier {
 }
 
 impl Carrier for LiveCarrier {
-    fn hang_up(&self, _reason: EndReason) -> BoxFuture<'static, Result<(), String>> {
+    fn hang_up(&self, reason: EndReason) -> BoxFuture<'static, Result<(), String>> {
         self.calls.0.registry.set_ending(self.id);
         let (calls, tenant, id) = (self.calls.clone(), self.tenant, self.id);
         let (account, provider_call_id) = (self.account.clone(), self.provider_call_id.clone());
         Box::pin(async move {
-            match timeout(ENDING_LIMIT, calls.note_ending(tenant, id)).await {
+            match timeout(ENDING_LIMIT, calls.note_ending(tenant, id, reason)).await {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => {
                     tracing::info!(call = %id, "the call is another node's by now, and is left to it");
@@ -166,9 +179,9 @@ impl Carrier for LiveCarrier {
 
 impl Calls {
     /// Says whether the call is still this node's to end.
-    async fn note_ending(&self, tenant: TenantId, id: CallId) -> Result<bool, DbError> {
+    async fn note_ending(&self, tenant: TenantId, id: CallId, reason: EndReason) -> Result<bool, DbError> {
         let mut tx = self.control().db.begin(tenant).await?;
-        let ours = stored::set_ending(&mut tx, tenant, id, &self.0.node).await?;
+        let ours = stored::set_ending(&mut tx, tenant, id, &self.0.node, end_reason(reason)).await?;
         tx.commit().await?;
         if ours {
             self.tell_state(tenant, id);

@@ -5,9 +5,12 @@
 mod account;
 mod live;
 mod media;
+mod reconcile;
 mod registry;
 mod ring;
 mod socket;
+mod state;
+mod status;
 mod token;
 mod upkeep;
 mod webhooks;

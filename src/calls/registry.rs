@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,11 +16,13 @@ use trunkline_control::tenant::TenantId;
 use trunkline_media::{
     call::{Attachment, CallCommand},
     event::EndReason,
+    telephony::CarrierStatus,
 };
 
 use super::{
     account::CarrierAccount,
     socket::AxumSocket,
+    state,
     token::{self, TokenHash},
 };
 
@@ -39,10 +41,16 @@ pub(super) struct Live {
     resumes: u32,
     /// Set once the carrier is being told to hang up: from then on a resume is answered with a hang-up.
     pub(super) ending: bool,
+    /// How the call has ended, as the carrier says.
+    word: Arc<OnceLock<CarrierStatus>>,
+    /// Streams that it has had here.
+    streams: u32,
+    /// Whether the last of them is there.
+    attached: bool,
 }
 
 impl Live {
-    pub(super) const fn new(
+    pub(super) fn new(
         tenant: TenantId,
         account: Arc<CarrierAccount>,
         attachments: mpsc::Sender<Attachment<AxumSocket>>,
@@ -51,7 +59,24 @@ impl Live {
         token: TokenHash,
         resumes: u32,
     ) -> Self {
-        Self { tenant, account, attachments, commands, provider_call_id, token, resumes, ending: false }
+        Self {
+            tenant,
+            account,
+            attachments,
+            commands,
+            provider_call_id,
+            token,
+            resumes,
+            ending: false,
+            word: Arc::default(),
+            streams: 0,
+            attached: false,
+        }
+    }
+
+    /// Where the carrier's last word will be.
+    pub(super) fn word(&self) -> Arc<OnceLock<CarrierStatus>> {
+        self.word.clone()
     }
 }
 
@@ -175,6 +200,36 @@ impl Registry {
             .then(|| live.attachments.clone())
     }
 
+    /// Counts one more stream of a call; gives its number, or `None` if the call is not here any more.
+    pub(super) fn begin_stream(&self, id: CallId) -> Option<u32> {
+        let mut live = self.calls.get_mut(&id)?;
+        live.streams += 1;
+        live.attached = true;
+        Some(live.streams)
+    }
+
+    /// A stream of a call is gone.
+    pub(super) fn end_stream(&self, id: CallId, stream: u32) {
+        if let Some(mut live) = self.calls.get_mut(&id).filter(|live| live.streams == stream) {
+            live.attached = false;
+        }
+    }
+
+    /// Whether a call is here, not ending, and has had no stream after this one.
+    pub(super) fn waits_after(&self, id: CallId, stream: u32) -> bool {
+        self.calls.get(&id).is_some_and(|live| !live.ending && live.streams == stream)
+    }
+
+    /// Whether a call waits for a stream here.
+    pub(super) fn waits(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|live| !live.ending && !live.attached)
+    }
+
+    /// What the carrier calls a call that is here.
+    pub(super) fn provider_call_id(&self, id: CallId) -> Option<String> {
+        self.calls.get(&id).map(|live| live.provider_call_id.clone())
+    }
+
     pub(super) fn set_ending(&self, id: CallId) {
         if let Some(mut live) = self.calls.get_mut(&id) {
             live.ending = true;
@@ -186,6 +241,14 @@ impl Registry {
         if let Some(live) = self.calls.get(&id).filter(|live| live.provider_call_id == provider_call_id) {
             // A full queue is that of a call which has been told, and has not come to it yet.
             let _ = live.commands.try_send(CallCommand::HangUp { reason });
+        }
+    }
+
+    /// The carrier says that one of its calls is over.
+    pub(super) fn over(&self, id: CallId, provider_call_id: &str, status: CarrierStatus) {
+        if let Some(live) = self.calls.get(&id).filter(|live| live.provider_call_id == provider_call_id) {
+            let _ = live.word.set(status);
+            let _ = live.commands.try_send(CallCommand::HangUp { reason: state::end_of_live(status) });
         }
     }
 

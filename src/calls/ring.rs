@@ -7,17 +7,21 @@ use tokio::sync::mpsc;
 use trunkline_base::{CallId, Clock, Personal, Secret, SystemClock};
 use trunkline_control::{
     agents::store::{self as agents, StoredAgent},
-    conversations::calls::{self as stored, NewConversation, StoredCall, StoredHistory},
+    conversations::{
+        calls::{self as stored, NewConversation, StoredCall, StoredHistory},
+        legs,
+    },
     credentials::store as credentials,
     db::{DbError, Tx},
     error::ApiError,
     lookup,
     tenant::TenantId,
     tenants::{TenantSettings, store as tenants},
+    vendors::Provider,
 };
 use trunkline_media::{
     call::CallConfig,
-    event::{EndReason, Speaker},
+    event::Speaker,
     ids::TurnId,
     time::MediaTime,
     turn::{PastTurn, Resumed},
@@ -29,6 +33,7 @@ use super::{
     account::CarrierAccount,
     live::Ringing,
     registry::{Live, RESUMES, Refused},
+    status::Receipt,
     token, webhooks,
 };
 use crate::compose::{CallKeys, ComposeError, Composed};
@@ -36,11 +41,18 @@ use crate::compose::{CallKeys, ComposeError, Composed};
 /// How long a token's row may hold up an answer to the carrier; without it, the token still holds on this node.
 const TOKEN_LIMIT: Duration = Duration::from_secs(2);
 
+/// The longest address of a region that is kept.
+const MAX_REGION: usize = 256;
+
 /// Who calls.
 pub(super) struct Caller {
     pub(super) provider_call_id: String,
     pub(super) from: Personal<String>,
     pub(super) to: Personal<String>,
+    /// Where the call lives, at a carrier with regions.
+    pub(super) region_url: Option<String>,
+    /// What tells the webhook from its replay, at a carrier that names each.
+    pub(super) receipt: Option<Receipt>,
 }
 
 /// What a carrier's call is answered with.
@@ -89,6 +101,12 @@ impl Calls {
         if ready.composed.as_ref().is_ok_and(|composed| !composed.agent().is_active) {
             return Ok(Answered::Rejected);
         }
+        if let Some(receipt) = &caller.receipt
+            && !receipt.write(&mut tx).await?
+        {
+            drop(tx);
+            return self.ring_replayed(tenant, account.provider(), &caller.provider_call_id).await;
+        }
         let is_full = tenants::is_full(&mut tx, tenant, &ready.tenant).await?;
         let id = CallId::generate();
         let context = webhooks::context(&caller);
@@ -111,6 +129,9 @@ impl Calls {
             }
             Err(error) => return Err(error.into()),
         }
+        if let Some(region_url) = caller.region_url.as_deref().filter(|url| url.len() <= MAX_REGION) {
+            legs::set_region(&mut tx, tenant, id, &caller.provider_call_id, region_url).await?;
+        }
         let (token, hash) = token::mint(SystemClock.now());
         stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
         tx.commit().await?;
@@ -121,7 +142,7 @@ impl Calls {
             return Ok(Answered::Rejected);
         }
         let composed = match ready.composed {
-            Ok(composed) => composed,
+            Ok(composed) => composed.on_line(account.line()),
             Err(error) => {
                 tracing::error!(call = %id, %error, "the call cannot be composed");
                 self.give_up(tenant, id, "vendor_failed");
@@ -161,6 +182,26 @@ impl Calls {
         Ok(token.map_or(Answered::Over, |token| Answered::Stream(id, token)))
     }
 
+    /// A webhook that had its effect already is answered again if its call still waits for what it was answered with: the carrier may
+    /// not have got it.
+    async fn ring_replayed(
+        &self,
+        tenant: TenantId,
+        provider: Provider,
+        provider_call_id: &str,
+    ) -> Result<Answered, ApiError> {
+        let found = lookup::call(&self.control().db, provider, provider_call_id).await?;
+        let Some((_, id)) = found.filter(|(owner, _)| *owner == tenant) else { return Ok(Answered::Over) };
+        Ok(self.answer_again(tenant, id).await.map_or(Answered::Over, |token| Answered::Stream(id, token)))
+    }
+
+    /// Another token for a call that waits for its stream here.
+    pub(super) async fn answer_again(&self, tenant: TenantId, id: CallId) -> Option<Secret> {
+        let token = self.0.registry.waits(id).then(|| self.0.registry.renew_token(id)).flatten()?;
+        self.keep_token(tenant, id, &token).await;
+        Some(token)
+    }
+
     /// Takes a call that this process does not know: its own died, or lost its way to the carrier. `None`: it is over, or has come
     /// back too often.
     pub(super) async fn take_over(
@@ -184,7 +225,7 @@ impl Calls {
             return Ok(None);
         };
         let composed = match ready.composed {
-            Ok(composed) => composed,
+            Ok(composed) => composed.on_line(account.line()),
             Err(error) => {
                 tracing::error!(call = %id, %error, "a call that came back cannot be composed");
                 return Ok(None);
@@ -196,6 +237,7 @@ impl Calls {
         stored::put_token(&mut tx, tenant, id, hash.bytes(), token::VALID_FOR).await?;
         tx.commit().await?;
         self.tell_state(tenant, id);
+        let account = Arc::new(account.at(call.region_url.as_deref()));
         let answered_at = call.answered_at;
         let resumed = resumed(&call, history);
         let config = composed.config(id, &call.context, resumed.map(|resumed| (resumed, part)));
@@ -230,9 +272,11 @@ impl Calls {
         let (commands, asked) = mpsc::channel(super::live::COMMANDS);
         let expires = hash.expires();
         let live = Live::new(tenant, account.clone(), attach, commands, provider_call_id.clone(), hash, resumes);
+        let word = live.word();
         self.0.registry.admit(config.id, live)?;
         self.0.journal.begin(tenant, config.id, answered_at);
-        self.spawn(Ringing { tenant, account, provider_call_id, composed, config, expires }, attachments, asked);
+        let ringing = Ringing { tenant, account, provider_call_id, composed, config, expires, word };
+        self.spawn(ringing, attachments, asked);
         Ok(())
     }
 
@@ -280,49 +324,6 @@ impl Calls {
             Err(_) => tracing::warn!(call = %id, "a stream's token could not be kept in time"),
         }
     }
-
-    /// The carrier says how a call is.
-    pub(super) async fn on_status(
-        &self,
-        tenant: TenantId,
-        id: CallId,
-        provider_call_id: &str,
-        status: &str,
-    ) -> Result<(), ApiError> {
-        let Some(rank) = rank(status) else { return Ok(()) };
-        if rank == OVER {
-            self.0.registry.hang_up(id, provider_call_id, EndReason::CallerHangup);
-        }
-        let mut tx = self.control().db.begin(tenant).await?;
-        stored::set_leg_status(&mut tx, tenant, id, provider_call_id, status, rank).await?;
-        let mut closed = false;
-        if rank == OVER && !self.0.registry.contains(id) {
-            // Nobody keeps it alive, and it is over: nothing is left to wait for.
-            let call = stored::read(&mut tx, tenant, id).await?;
-            if call.is_some_and(|call| call.provider_call_id.as_deref() == Some(provider_call_id)) {
-                closed = stored::close_abandoned(&mut tx, tenant, id, SystemClock.wall().into()).await?;
-            }
-        }
-        tx.commit().await?;
-        if closed {
-            self.tell_state(tenant, id);
-        }
-        Ok(())
-    }
-}
-
-/// The rank of a call that is over.
-const OVER: i32 = 4;
-
-/// Where a carrier's status stands in a call's life; `None` for a word that is not known.
-fn rank(status: &str) -> Option<i32> {
-    Some(match status {
-        "queued" | "initiated" => 0,
-        "ringing" => 1,
-        "in-progress" => 2,
-        "completed" | "busy" | "no-answer" | "failed" | "canceled" => OVER,
-        _ => return None,
-    })
 }
 
 /// What a call that was answered already goes on from; `None` if nobody has answered it yet.

@@ -7,17 +7,27 @@ use std::{
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{Sink, Stream};
+use tokio::sync::oneshot;
 use trunkline_media::telephony::SocketMessage;
 
 /// Yields the carrier's messages; a broken connection is a `Close` without a code.
 pub(super) struct AxumSocket {
     socket: WebSocket,
     over: bool,
+    /// Dropped with the socket, which is how somebody else notices.
+    alive: Option<oneshot::Sender<()>>,
 }
 
 impl AxumSocket {
     pub(super) const fn new(socket: WebSocket) -> Self {
-        Self { socket, over: false }
+        Self { socket, over: false, alive: None }
+    }
+
+    /// What fails when this socket is gone.
+    pub(super) fn gone(&mut self) -> oneshot::Receiver<()> {
+        let (alive, gone) = oneshot::channel();
+        self.alive = Some(alive);
+        gone
     }
 }
 

@@ -3,12 +3,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval_at},
+};
 use trunkline_base::{CallId, Clock, SystemClock};
 use trunkline_control::{
-    conversations::{calls as stored, retention},
+    conversations::{calls as stored, receipts, retention},
     db::DbError,
-    lookup,
     tenant::TenantId,
 };
 
@@ -16,8 +18,10 @@ use super::Calls;
 
 /// How often leases are renewed: a third of what they last.
 const RENEW: Duration = Duration::from_secs(10);
-/// How many abandoned calls are closed at once.
-const BATCH: i32 = 500;
+/// How often old receipts of webhooks are removed.
+const RECEIPT_SWEEP: Duration = Duration::from_secs(60);
+/// How long one is kept: what is older was signed so long ago that it is refused.
+const RECEIPT_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// How often conversations are looked for whose time is over.
 const SWEEP: Duration = Duration::from_secs(300);
@@ -29,17 +33,40 @@ const SWEEP_LIMIT: Duration = Duration::from_secs(60);
 impl Calls {
     /// Goes on until it is dropped. A node that has just started gives callers that were cut off some time to come back.
     pub async fn keep(self) {
+        let renewed = Notify::new();
+        tokio::join!(self.keep_leases(&renewed), self.keep_true(&renewed), self.keep_receipts());
+    }
+
+    async fn keep_leases(&self, renewed: &Notify) {
         let mut tick = interval_at(SystemClock.now() + RENEW, RENEW);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            if let Err(error) = self.renew().await {
-                tracing::warn!(%error, "leases of live calls could not be renewed");
+            match self.renew().await {
+                Ok(()) => renewed.notify_one(),
                 // Others may see our calls as abandoned; we must not help them by closing what we know nothing of.
-                continue;
+                Err(error) => tracing::warn!(%error, "leases of live calls could not be renewed"),
             }
-            if let Err(error) = self.close_abandoned().await {
-                tracing::warn!(%error, "abandoned calls could not be closed");
+        }
+    }
+
+    /// Carriers may take their time to answer, which no lease waits for.
+    async fn keep_true(&self, renewed: &Notify) {
+        loop {
+            renewed.notified().await;
+            if let Err(error) = self.reconcile().await {
+                tracing::warn!(%error, "quiet calls could not be looked after");
+            }
+        }
+    }
+
+    async fn keep_receipts(&self) {
+        let mut tick = interval_at(SystemClock.now() + RENEW, RECEIPT_SWEEP);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Err(error) = receipts::sweep(&self.control().db, RECEIPT_AGE).await {
+                tracing::warn!(%error, "old receipts of webhooks could not be removed");
             }
         }
     }
@@ -83,23 +110,6 @@ impl Calls {
             let mut tx = self.control().db.begin(tenant).await?;
             stored::renew_leases(&mut tx, tenant, &calls).await?;
             tx.commit().await?;
-        }
-        Ok(())
-    }
-
-    async fn close_abandoned(&self) -> Result<(), DbError> {
-        for (tenant, id) in lookup::abandoned_calls(&self.control().db, BATCH).await? {
-            if self.0.registry.contains(id) {
-                continue;
-            }
-            let mut tx = self.control().db.begin(tenant).await?;
-            let closed = stored::close_abandoned(&mut tx, tenant, id, SystemClock.wall().into()).await?;
-            tx.commit().await?;
-            if closed {
-                self.tell_state(tenant, id);
-                tracing::warn!(call = %id, "a call that no node keeps alive is closed");
-                metrics::counter!("trunkline_calls_total", "end_reason" => "media_lost").increment(1);
-            }
         }
         Ok(())
     }

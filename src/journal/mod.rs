@@ -129,7 +129,7 @@ impl Journal {
 /// A conversation that was answered is completed, unless a fault of ours or the carrier's ended it.
 const fn status(answered: bool, reason: EndReason) -> Status {
     match reason {
-        EndReason::MediaLost | EndReason::VendorFailed => Status::Failed,
+        EndReason::MediaLost | EndReason::VendorFailed | EndReason::CarrierFailed => Status::Failed,
         EndReason::CallerHangup
         | EndReason::AgentHangup
         | EndReason::ApiHangup
@@ -155,6 +155,7 @@ pub const fn end_reason(reason: EndReason) -> &'static str {
         EndReason::Idle => "idle",
         EndReason::MediaLost => "media_lost",
         EndReason::VendorFailed => "vendor_failed",
+        EndReason::CarrierFailed => "carrier_failed",
         EndReason::Drained => "drained",
     }
 }

@@ -61,7 +61,7 @@ pub async fn create(tx: &mut Tx, tenant: TenantId, call: &NewConversation, now: 
     .await?;
     sqlx::query!(
         "insert into call_legs (tenant_id, conversation_id, id, provider, provider_call_id, kind, status, status_rank)
-         values ($1, $2, $3, $4, $5, 'customer', 'ringing', 1)",
+         values ($1, $2, $3, $4, $5, 'customer', 'ringing', 2)",
         tenant.as_uuid(),
         call.id.as_uuid(),
         Uuid::now_v7(),
@@ -130,32 +130,9 @@ pub async fn take_over(tx: &mut Tx, tenant: TenantId, id: CallId, node: &str) ->
     renew_leases(tx, tenant, &[id]).await
 }
 
-/// Notes what the carrier says of a call's leg. Statuses have an order: an earlier one changes nothing, and the last one stays.
-pub async fn set_leg_status(
-    tx: &mut Tx,
-    tenant: TenantId,
-    id: CallId,
-    provider_call_id: &str,
-    status: &str,
-    rank: i32,
-) -> Result<(), DbError> {
-    sqlx::query!(
-        "update call_legs set status = $4, status_rank = $5
-         where tenant_id = $1 and conversation_id = $2 and provider_call_id = $3 and status_rank < $5",
-        tenant.as_uuid(),
-        id.as_uuid(),
-        provider_call_id,
-        status,
-        rank,
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-/// Notes that a node is hanging up: from now on the carrier's redirect is told to hang up too. False if the call is another node's by
-/// now, which is then the one to end it.
-pub async fn set_ending(tx: &mut Tx, tenant: TenantId, id: CallId, node: &str) -> Result<bool, DbError> {
+/// Notes that a node is hanging up, and why: from now on the carrier's redirect is told to hang up too. False if the call is another
+/// node's by now, which is then the one to end it.
+pub async fn set_ending(tx: &mut Tx, tenant: TenantId, id: CallId, node: &str, reason: &str) -> Result<bool, DbError> {
     let owner = sqlx::query_scalar!(
         "select node from conversations where tenant_id = $1 and id = $2 for update",
         tenant.as_uuid(),
@@ -167,10 +144,12 @@ pub async fn set_ending(tx: &mut Tx, tenant: TenantId, id: CallId, node: &str) -
         return Ok(false);
     }
     sqlx::query!(
-        "update conversations set ending_at = coalesce(ending_at, now()), version = version + 1
+        "update conversations
+         set ending_at = coalesce(ending_at, now()), ending_reason = coalesce(ending_reason, $3), version = version + 1
          where tenant_id = $1 and id = $2 and end_time is null",
         tenant.as_uuid(),
         id.as_uuid(),
+        reason,
     )
     .execute(tx.connection())
     .await?;
@@ -188,8 +167,12 @@ pub struct StoredCall {
     pub agent: Uuid,
     /// In which version.
     pub agent_version: i32,
+    /// By which carrier it comes.
+    pub provider: Option<Provider>,
     /// What the carrier calls it.
     pub provider_call_id: Option<String>,
+    /// Where it lives, at a carrier with regions.
+    pub region_url: Option<String>,
     /// The number that was called.
     pub our_number: Option<Personal<String>>,
     /// When its first stream began.
@@ -207,10 +190,13 @@ pub async fn read(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<Option<St
     let row = sqlx::query!(
         r#"select c.agent_id, c.agent_version, c.our_number, c.answered_at, c.reattached, c.context,
                   (c.ending_at is not null or c.end_time is not null) as "over!",
-                  (select l.provider_call_id from call_legs l
-                   where l.tenant_id = c.tenant_id and l.conversation_id = c.id and l.kind = 'customer'
-                   order by l.created_at limit 1) as provider_call_id
-           from conversations c where c.tenant_id = $1 and c.id = $2"#,
+                  c.provider, l.provider_call_id as "provider_call_id?", l.region_url as "region_url?"
+           from conversations c
+           left join lateral (
+               select l.provider_call_id, l.region_url from call_legs l
+               where l.tenant_id = c.tenant_id and l.conversation_id = c.id and l.kind = 'customer'
+               order by l.created_at limit 1) l on true
+           where c.tenant_id = $1 and c.id = $2"#,
         tenant.as_uuid(),
         id.as_uuid(),
     )
@@ -221,7 +207,9 @@ pub async fn read(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<Option<St
         id,
         agent: row.agent_id,
         agent_version: row.agent_version,
+        provider: row.provider.and_then(|provider| provider.parse().ok()),
         provider_call_id: row.provider_call_id,
+        region_url: row.region_url,
         our_number: row.our_number.map(Personal::new),
         answered_at: row.answered_at,
         reattached: row.reattached,

@@ -11,7 +11,7 @@ use super::{
     analysis::{self, Analysis},
     calls::{self, NewConversation},
     journal::{self, CallRows, Ended, EventRow, TurnRow, UsageRow},
-    retention,
+    legs, receipts, retention,
 };
 use crate::{
     auth::Role,
@@ -282,14 +282,14 @@ async fn a_call_that_comes_back_finds_what_was_said() {
     let said: Vec<_> = history.turns.iter().map(|turn| (turn.by_agent, turn.text.expose().as_str())).collect();
     assert_eq!(said, [(false, "I am lost."), (true, "Fine.")]);
     assert_eq!((history.next_turn, history.next_event, history.last_ms), (5, 5, 3500));
-    assert!(!calls::set_ending(&mut tx, world.user.tenant, id, "another node").await.unwrap());
+    assert!(!calls::set_ending(&mut tx, world.user.tenant, id, "another node", "idle").await.unwrap());
     assert!(!calls::read(&mut tx, world.user.tenant, id).await.unwrap().unwrap().over);
-    assert!(calls::set_ending(&mut tx, world.user.tenant, id, NODE).await.unwrap());
+    assert!(calls::set_ending(&mut tx, world.user.tenant, id, NODE, "idle").await.unwrap());
     assert!(calls::read(&mut tx, world.user.tenant, id).await.unwrap().unwrap().over);
 }
 
 #[tokio::test]
-async fn a_token_replaces_the_one_before_and_a_legs_status_goes_one_way() {
+async fn a_token_replaces_the_one_before() {
     let world = World::new().await;
     let id = world.ring(start(), "CA1").await;
     let (first, second) = ([1; 32], [2; 32]);
@@ -297,23 +297,130 @@ async fn a_token_replaces_the_one_before_and_a_legs_status_goes_one_way() {
     for hash in [first, second] {
         calls::put_token(&mut tx, world.user.tenant, id, &hash, Duration::from_secs(120)).await.unwrap();
     }
-    for (status, rank) in [("in-progress", 2), ("ringing", 1), ("completed", 4), ("busy", 4)] {
-        calls::set_leg_status(&mut tx, world.user.tenant, id, "CA1", status, rank).await.unwrap();
-    }
     tx.commit().await.unwrap();
     let db = &world.api.control.db;
     assert_eq!(lookup::stream_token(db, &first).await.unwrap(), None);
     let found = lookup::stream_token(db, &second).await.unwrap().unwrap();
     assert_eq!((found.tenant, found.conversation), (world.user.tenant, id));
-    let owner = world.api.scratch.superuser().await;
-    let status: String = sqlx::query_scalar("select status from call_legs").fetch_one(owner.pool()).await.unwrap();
-    assert_eq!(status, "completed");
     assert_eq!(lookup::call(db, Provider::Twilio, "CA1").await.unwrap(), Some((world.user.tenant, id)));
     assert_eq!(lookup::conversation(db, id).await.unwrap(), Some(world.user.tenant));
     // The carrier's call is one call, whoever's.
     let mut tx = world.tx().await;
     let again = calls::create(&mut tx, world.user.tenant, &world.call("CA1"), start()).await;
     assert!(matches!(again, Err(DbError::Unique(_))), "{again:?}");
+}
+
+async fn legs_of(world: &World, id: CallId) -> Vec<legs::StoredLeg> {
+    let mut tx = world.tx().await;
+    legs::of_call(&mut tx, world.user.tenant, id).await.unwrap()
+}
+
+/// Everything that has a time in the past, a minute further there.
+async fn a_minute_passes(world: &World) {
+    let owner = world.api.scratch.superuser().await;
+    for statement in [
+        "update call_legs set heard_at = heard_at - interval '1 minute', asked_at = asked_at - interval '1 minute'",
+        "update slots set expires_at = expires_at - interval '1 minute'",
+        "update conversations set ending_at = ending_at - interval '1 minute', end_time = end_time - interval '1 minute'",
+        "update webhook_receipts set at = at - interval '1 minute'",
+    ] {
+        sqlx::query(statement).execute(owner.pool()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_leg_that_has_gone_quiet_is_found_until_it_has_ended_and_asked_about_once() {
+    let world = World::new().await;
+    let (tenant, db) = (world.user.tenant, &world.api.control.db);
+    let (kept, left, over) =
+        (world.ring(start(), "CA1").await, world.ring(start(), "CA2").await, world.ring(start(), "CA3").await);
+    world.write(kept, NODE, CallRows { answered_at: Some(after(1)), ..CallRows::default() }).await;
+    let end = || ended(Utc::now(), "completed", "agent_hangup");
+    world.write(over, NODE, CallRows { answered_at: Some(after(1)), ended: end(), ..CallRows::default() }).await;
+    let quiet = async || {
+        let mut found: Vec<_> =
+            lookup::quiet_legs(db, 10).await.unwrap().into_iter().map(|quiet| quiet.conversation).collect();
+        found.sort();
+        found
+    };
+    let a_minute = async || {
+        a_minute_passes(&world).await;
+        let mut tx = world.tx().await;
+        calls::renew_leases(&mut tx, tenant, &[kept]).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    assert_eq!(quiet().await, []);
+    a_minute().await;
+    assert_eq!(quiet().await, [left, over]);
+
+    let [leg] = legs_of(&world, over).await.try_into().unwrap();
+    let claim = async || {
+        let mut tx = world.tx().await;
+        let claimed = legs::claim(&mut tx, tenant, leg.id).await.unwrap();
+        tx.commit().await.unwrap();
+        claimed
+    };
+    assert_eq!((claim().await, claim().await), (true, false));
+    assert_eq!(quiet().await, [left]);
+    // It is asked about again, and each time later.
+    a_minute().await;
+    assert_eq!(quiet().await, [left, over]);
+    for _ in 0..3 {
+        assert!(claim().await);
+        a_minute().await;
+    }
+    assert_eq!(quiet().await, [left]);
+
+    let mut tx = world.tx().await;
+    legs::heard(&mut tx, tenant, leg.id, "completed", 4, Some(3)).await.unwrap();
+    legs::set_region(&mut tx, tenant, over, "CA3", "https://api-eu-3.vonage.com").await.unwrap();
+    tx.commit().await.unwrap();
+    a_minute().await;
+    assert_eq!(quiet().await, [left]);
+    let [leg] = legs_of(&world, over).await.try_into().unwrap();
+    assert_eq!((leg.status.as_str(), leg.rank, leg.last_seq), ("completed", 4, Some(3)));
+    assert_eq!(leg.region_url.as_deref(), Some("https://api-eu-3.vonage.com"));
+}
+
+#[tokio::test]
+async fn a_call_is_locked_with_what_its_end_is_decided_by() {
+    let world = World::new().await;
+    let id = world.ring(start(), "CA1").await;
+    let tenant = world.user.tenant;
+    let mut tx = world.tx().await;
+    let state = legs::lock(&mut tx, tenant, id).await.unwrap().unwrap();
+    assert!(state.leased && !state.answered && !state.ending && !state.over && !state.outbound);
+    assert!(legs::set_active(&mut tx, tenant, id).await.unwrap());
+    assert!(!legs::set_active(&mut tx, tenant, id).await.unwrap());
+    calls::set_ending(&mut tx, tenant, id, NODE, "agent_hangup").await.unwrap();
+    calls::set_ending(&mut tx, tenant, id, NODE, "media_lost").await.unwrap();
+    let state = legs::lock(&mut tx, tenant, id).await.unwrap().unwrap();
+    assert_eq!((state.ending, state.ending_reason.as_deref()), (true, Some("agent_hangup")));
+    tx.commit().await.unwrap();
+    assert_eq!(world.read(id).await["status"], "active");
+}
+
+/// A receipt goes with the effect that it is of.
+#[tokio::test]
+async fn a_webhook_has_one_receipt_which_is_swept_when_it_is_old() {
+    let world = World::new().await;
+    let write = async |keep: bool| {
+        let mut tx = world.tx().await;
+        let first = receipts::write(&mut tx, Provider::Vonage, "jti").await.unwrap();
+        if keep {
+            tx.commit().await.unwrap();
+        }
+        first
+    };
+    assert!(write(false).await, "an effect that is undone takes its receipt with it");
+    assert!(write(true).await);
+    assert!(!write(true).await);
+    let db = &world.api.control.db;
+    assert_eq!(receipts::sweep(db, Duration::from_secs(90)).await.unwrap(), 0);
+    a_minute_passes(&world).await;
+    a_minute_passes(&world).await;
+    assert_eq!(receipts::sweep(db, Duration::from_secs(90)).await.unwrap(), 1);
+    assert!(write(true).await);
 }
 
 async fn total(world: &World, query: &str) -> (i64, bool, usize) {
@@ -522,6 +629,8 @@ async fn a_call_finds_and_changes_nothing_of_another_tenants() {
     let victim = world.ring(start(), "CA1").await;
     world.write(victim, NODE, CallRows { turns: vec![turn(0, "customer", 0, "secret")], ..CallRows::default() }).await;
     let before = world.read(victim).await;
+    let [known] = legs_of(&world, victim).await.try_into().unwrap();
+    let leg = known.id;
     let attacker = world.api.owner();
     world.api.get(&attacker, "/v1/conversations").await.data();
     let guards: [(Db, TenantId); 2] =
@@ -531,9 +640,14 @@ async fn a_call_finds_and_changes_nothing_of_another_tenants() {
         assert!(calls::read(&mut tx, argument, victim).await.unwrap().is_none());
         assert_eq!(calls::history(&mut tx, argument, victim).await.unwrap().turns, []);
         assert!(!calls::close_abandoned(&mut tx, argument, victim, after(1)).await.unwrap());
-        assert!(!calls::set_ending(&mut tx, argument, victim, NODE).await.unwrap());
+        assert!(!calls::set_ending(&mut tx, argument, victim, NODE, "idle").await.unwrap());
         calls::take_over(&mut tx, argument, victim, "eve").await.unwrap();
-        calls::set_leg_status(&mut tx, argument, victim, "CA1", "completed", 4).await.unwrap();
+        assert_eq!(legs::lock(&mut tx, argument, victim).await.unwrap(), None);
+        assert_eq!(legs::of_call(&mut tx, argument, victim).await.unwrap(), []);
+        legs::heard(&mut tx, argument, leg, "completed", 4, None).await.unwrap();
+        legs::set_region(&mut tx, argument, victim, "CA1", "https://eve.example").await.unwrap();
+        assert!(!legs::claim(&mut tx, argument, leg).await.unwrap());
+        assert!(!legs::set_active(&mut tx, argument, victim).await.unwrap());
         let end = CallRows { ended: ended(after(1), "failed", "media_lost"), ..CallRows::default() };
         journal::write(&mut tx, argument, NODE, &[(victim, end)], after(1)).await.unwrap();
         tx.commit().await.unwrap();
@@ -565,4 +679,5 @@ async fn a_call_finds_and_changes_nothing_of_another_tenants() {
         assert!(token.is_err(), "{token:?}");
     }
     assert_eq!(world.read(victim).await, before);
+    assert_eq!(legs_of(&world, victim).await, [known]);
 }

@@ -64,6 +64,13 @@ impl ScratchDb {
         let pool = sqlx::postgres::PgPoolOptions::new().max_connections(2).connect_with(self.owner.clone());
         Db::from_pool(pool.await.expect("the owner connects"))
     }
+
+    /// How many rows a table has, of all tenants.
+    pub async fn count(&self, table: &'static str) -> i64 {
+        let owner = self.superuser().await;
+        let count = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}")));
+        count.fetch_one(owner.pool()).await.expect("the table is there")
+    }
 }
 
 impl Drop for ScratchDb {

@@ -8,9 +8,10 @@ mod vonage;
 
 use std::sync::Arc;
 
-use trunkline_base::CallId;
+use axum::http::HeaderMap;
+use trunkline_base::{CallId, Clock, SystemClock};
 use trunkline_control::{
-    conversations::calls as stored,
+    conversations::calls::{self as stored, StoredCall},
     credentials::store as credentials,
     error::ApiError,
     lookup::{self, FoundNumber},
@@ -19,13 +20,21 @@ use trunkline_control::{
     vendors::Provider,
 };
 use trunkline_media::{
+    audio::{AudioFormat, Encoding, SampleRate},
     net::Http,
-    telephony::{CarrierStatus, twilio::rest::RestError},
+    telephony::{
+        CarrierStatus,
+        twilio::rest::RestError as TwilioError,
+        vonage::{
+            rest::RestError as VonageError,
+            signature::{Claims, Payload},
+        },
+    },
 };
 
 pub(super) use self::{
     twilio::{Signed, TwilioAccount},
-    vonage::VonageAccount,
+    vonage::{VonageAccount, authorization},
 };
 use super::Calls;
 use crate::{
@@ -41,15 +50,15 @@ pub(super) enum CarrierAccount {
 }
 
 /// Why a carrier was asked in vain. It holds nothing secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum CarrierError {
     #[error("Twilio: {0}")]
-    Twilio(#[from] RestError),
+    Twilio(#[from] TwilioError),
+    #[error("Vonage: {0}")]
+    Vonage(#[from] VonageError),
     /// It answers with a word that is not known.
     #[error("the carrier's status is not known")]
     UnknownStatus,
-    #[error("Vonage's calls are not served")]
-    NotServed,
 }
 
 impl CarrierAccount {
@@ -57,7 +66,7 @@ impl CarrierAccount {
     fn of(provider: Provider, fields: &Fields, http: &Http, settings: &config::Vendors) -> Result<Self, Failure> {
         match provider {
             Provider::Twilio => TwilioAccount::of(fields, http, settings).map(Self::Twilio),
-            Provider::Vonage => VonageAccount::of(fields, settings).map(Self::Vonage),
+            Provider::Vonage => VonageAccount::of(fields, http, settings).map(Self::Vonage),
             _ => Err(Failure::NoCarrier),
         }
     }
@@ -78,6 +87,14 @@ impl CarrierAccount {
         }
     }
 
+    /// What its media sockets carry, both ways.
+    pub(super) const fn line(&self) -> AudioFormat {
+        match self {
+            Self::Twilio(_) => AudioFormat::MULAW_8K,
+            Self::Vonage(_) => AudioFormat { encoding: Encoding::Linear16, rate: SampleRate::HZ_16000 },
+        }
+    }
+
     /// Ends a call. One that is over already, or that the carrier doesn't know, is a success: it may be asked for twice.
     pub(super) async fn hang_up(&self, provider_call_id: &str) -> Result<(), CarrierError> {
         match self {
@@ -94,11 +111,28 @@ impl CarrierAccount {
         }
     }
 
+    /// The same account, for calls that live in a region (`None`: in none). An address that is not the carrier's counts as none.
+    #[must_use]
+    pub(super) fn at(&self, region_url: Option<&str>) -> Self {
+        match (self, region_url) {
+            (Self::Vonage(account), Some(url)) => Self::Vonage(account.at(url)),
+            (account, _) => account.clone(),
+        }
+    }
+
     /// As Twilio's, which signs by its token.
     pub(super) const fn twilio(&self) -> Option<&TwilioAccount> {
         match self {
             Self::Twilio(account) => Some(account),
             Self::Vonage(_) => None,
+        }
+    }
+
+    /// As Vonage's, which signs by a secret of its own.
+    pub(super) const fn vonage(&self) -> Option<&VonageAccount> {
+        match self {
+            Self::Twilio(_) => None,
+            Self::Vonage(account) => Some(account),
         }
     }
 }
@@ -142,24 +176,37 @@ impl Calls {
         Ok(self.with_platforms(provider, account_ref, stored.iter().map(|stored| stored.encrypted.as_str())))
     }
 
-    /// The account of the number that a call is on; `None`: it is over.
-    pub(super) async fn accounts_of_call(
+    /// A call as it is stored.
+    pub(super) async fn stored_call(&self, tenant: TenantId, id: CallId) -> Result<Option<StoredCall>, ApiError> {
+        let mut tx = self.control().db.begin(tenant).await?;
+        let call = stored::read(&mut tx, tenant, id).await?;
+        tx.commit().await?;
+        Ok(call)
+    }
+
+    /// The account of the number that a call is on.
+    pub(super) async fn account_of_call(
+        &self,
+        call: &StoredCall,
+        provider: Provider,
+    ) -> Result<Option<CarrierAccount>, ApiError> {
+        let Some(number) = &call.our_number else { return Ok(None) };
+        let account = self.account_of_our_number(call.tenant, provider, number.expose()).await?;
+        Ok(account.map(|account| account.at(call.region_url.as_deref())))
+    }
+
+    /// The account that a tenant's number is on, or else the operator's own.
+    pub(super) async fn account_of_our_number(
         &self,
         tenant: TenantId,
-        id: CallId,
         provider: Provider,
-    ) -> Result<Option<Vec<CarrierAccount>>, ApiError> {
-        let mut tx = self.control().db.begin(tenant).await?;
-        let call = stored::read(&mut tx, tenant, id).await?.filter(|call| !call.over);
-        tx.commit().await?;
-        let Some(call) = call else { return Ok(None) };
-        let Some(number) = call.our_number else { return Ok(Some(Vec::new())) };
-        let found = lookup::number(&self.control().db, provider, number.expose()).await?;
-        let account = match found.filter(|found| found.tenant == tenant) {
-            Some(found) => self.account_of_number(provider, &found).await?,
-            None => self.platform_account(provider),
-        };
-        Ok(Some(account.into_iter().collect()))
+        number: &str,
+    ) -> Result<Option<CarrierAccount>, ApiError> {
+        let found = lookup::number(&self.control().db, provider, number).await?;
+        match found.filter(|found| found.tenant == tenant) {
+            Some(found) => self.account_of_number(provider, &found).await,
+            None => Ok(self.platform_account(provider)),
+        }
     }
 
     /// Anybody's accounts with this name at a carrier.
@@ -209,4 +256,20 @@ impl Calls {
 /// The account among these that signed a request.
 pub(super) fn signer(accounts: Vec<CarrierAccount>, request: &Signed<'_>) -> Option<Arc<CarrierAccount>> {
     accounts.into_iter().find(|account| account.twilio().is_some_and(|twilio| twilio.signed(request))).map(Arc::new)
+}
+
+/// The account of Vonage's among these that signed a request, and what the token says.
+pub(super) fn vonage_signer(
+    accounts: Vec<Arc<CarrierAccount>>,
+    headers: &HeaderMap,
+    payload: Payload<'_>,
+) -> Option<(Arc<CarrierAccount>, Claims)> {
+    let now = SystemClock.wall();
+    accounts.into_iter().find_map(|account| match account.vonage()?.verify(headers, payload, now) {
+        Ok(claims) => Some((account, claims)),
+        Err(error) => {
+            tracing::debug!(cause = error.label(), "a token does not verify");
+            None
+        }
+    })
 }

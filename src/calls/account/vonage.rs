@@ -1,41 +1,94 @@
 //! An account at Vonage: one application of it.
 
+use std::{sync::Arc, time::SystemTime};
+
+use axum::http::{HeaderMap, header::AUTHORIZATION};
+use trunkline_base::{Secret, SystemClock};
 use trunkline_control::vault::Fields;
-use trunkline_media::telephony::{
-    CarrierStatus,
-    vonage::{VonageHosts, account::VonageAuth},
+use trunkline_media::{
+    net::Http,
+    telephony::{
+        CarrierStatus,
+        vonage::{
+            rest::VonageRest,
+            signature::{Account, Claims, Payload, SignatureError, verify},
+        },
+    },
 };
 
 use super::CarrierError;
 use crate::{
     config,
-    vendors::access::{Failure, vonage_auth, vonage_hosts},
+    vendors::access::{Failure, required, vonage_auth, vonage_hosts},
 };
+
+/// The parameters of our own addresses.
+const OURS: [&str; 2] = ["kind", "conversation"];
 
 /// An application at Vonage, with its account.
 #[derive(Debug, Clone)]
 pub(in crate::calls) struct VonageAccount {
-    auth: VonageAuth,
-    #[expect(dead_code, reason = "its calls are not served")]
-    hosts: VonageHosts,
+    api_key: String,
+    application_id: String,
+    signature_secret: Secret,
+    rest: VonageRest,
 }
 
 impl VonageAccount {
-    pub(super) fn of(fields: &Fields, settings: &config::Vendors) -> Result<Self, Failure> {
-        Ok(Self { auth: vonage_auth(fields)?, hosts: vonage_hosts(settings, fields) })
+    pub(super) fn of(fields: &Fields, http: &Http, settings: &config::Vendors) -> Result<Self, Failure> {
+        let auth = vonage_auth(fields)?;
+        Ok(Self {
+            api_key: auth.api_key.clone(),
+            application_id: auth.application_id.clone(),
+            signature_secret: required(fields, "signature_secret")?.clone(),
+            rest: VonageRest::new(http.clone(), &vonage_hosts(settings, fields), auth, Arc::new(SystemClock)),
+        })
     }
 
     pub(in crate::calls) fn application_id(&self) -> &str {
-        &self.auth.application_id
+        &self.application_id
     }
 
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "its calls are not served")]
-    pub(super) async fn hang_up(&self, _uuid: &str) -> Result<(), CarrierError> {
-        Err(CarrierError::NotServed)
+    /// Whether this account signed a request, and what its token says.
+    pub(in crate::calls) fn verify(
+        &self,
+        headers: &HeaderMap,
+        payload: Payload<'_>,
+        now: SystemTime,
+    ) -> Result<Claims, SignatureError> {
+        let account = Account {
+            api_key: &self.api_key,
+            application_id: &self.application_id,
+            signature_secret: &self.signature_secret,
+        };
+        let verified = verify(&account, authorization(headers), payload, now);
+        match payload {
+            // Whether what our own address said already is a part of what is hashed is not documented.
+            Payload::Query(query) if verified == Err(SignatureError::PayloadHash) => {
+                let theirs: Vec<_> = query.iter().filter(|(name, _)| !OURS.contains(&name.as_str())).cloned().collect();
+                verify(&account, authorization(headers), Payload::Query(&theirs), now)
+            }
+            _ => verified,
+        }
     }
 
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "its calls are not served")]
-    pub(super) async fn fetch(&self, _uuid: &str) -> Result<Option<CarrierStatus>, CarrierError> {
-        Err(CarrierError::NotServed)
+    /// The same account, for the calls of a region.
+    pub(super) fn at(&self, region_url: &str) -> Self {
+        Self { rest: self.rest.clone().in_region(Some(region_url)), ..self.clone() }
     }
+
+    /// Ends the call of the caller's leg.
+    pub(super) async fn hang_up(&self, uuid: &str) -> Result<(), CarrierError> {
+        Ok(self.rest.hang_up(uuid).await?)
+    }
+
+    pub(super) async fn fetch(&self, uuid: &str) -> Result<Option<CarrierStatus>, CarrierError> {
+        let Some(call) = self.rest.fetch(uuid).await? else { return Ok(None) };
+        call.status.map(Some).ok_or(CarrierError::UnknownStatus)
+    }
+}
+
+/// The token that a request came with.
+pub(in crate::calls) fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION)?.to_str().ok()
 }

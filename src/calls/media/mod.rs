@@ -22,6 +22,7 @@ use trunkline_control::{
     error::{ApiError, ErrorCode},
     lookup,
     tenant::TenantId,
+    vendors::Provider,
 };
 use trunkline_media::{
     call::Attachment,
@@ -76,13 +77,24 @@ impl Admission {
                 let token = started.parameters.get("token").map_or("", String::as_str);
                 let mut way_in = calls.0.registry.admits(id, &started.call_sid, token);
                 if way_in.is_none() {
-                    way_in = calls.find_way_in(tenant, id, account, &started.call_sid, token).await;
+                    way_in = calls.find_way_in(tenant, id, account.clone(), &started.call_sid, token).await;
                 }
                 let Some(way_in) = way_in else { return refuse(id, socket, "token").await };
+                let (gone, stream) = (socket.gone(), calls.0.registry.begin_stream(id));
+                let provider_call_id = started.call_sid.clone();
                 let attachment = Attachment { socket, codec, started };
                 if way_in.send(attachment).await.is_err() {
                     tracing::info!(call = %id, "the call ended before its stream began");
+                    return;
                 }
+                let Some(stream) = stream else { return };
+                // A task of its own, smaller than this one, for as long as the stream lasts.
+                tokio::spawn(async move {
+                    let _ = gone.await;
+                    calls.0.registry.end_stream(id, stream);
+                    let asking = calls.ask_after(tenant, id, &account, &provider_call_id, stream);
+                    Box::pin(asking).await;
+                });
             }
             Err(cause) => refuse(id, socket, cause).await,
         }
@@ -90,6 +102,17 @@ impl Admission {
 }
 
 impl Calls {
+    /// The account of a call that this process does not know, as long as it is not over.
+    async fn account_of_open_call(
+        &self,
+        tenant: TenantId,
+        id: CallId,
+        provider: Provider,
+    ) -> Result<Option<CarrierAccount>, ApiError> {
+        let call = self.stored_call(tenant, id).await?.filter(|call| !call.over).ok_or_else(no_such_call)?;
+        self.account_of_call(&call, provider).await
+    }
+
     /// The way into a call that another process knew, for a token that is still good.
     async fn find_way_in(
         &self,

@@ -31,8 +31,8 @@ pub(in crate::calls) async fn twilio(
         }
         None => {
             let tenant = lookup::conversation(&calls.control().db, id).await?.ok_or_else(no_such_call)?;
-            let accounts = calls.accounts_of_call(tenant, id, Provider::Twilio).await?.ok_or_else(no_such_call)?;
-            (tenant, signer(accounts, &request))
+            let account = calls.account_of_open_call(tenant, id, Provider::Twilio).await?;
+            (tenant, signer(account.into_iter().collect(), &request))
         }
     };
     let Some(account) = account else { return Err(not_signed(id)) };

@@ -1,7 +1,7 @@
 //! `POST /webhooks/twilio?kind=…`: a call rings (`voice`), its status changes (`status`), its stream reports (`stream`), or it comes
 //! back because its stream ended (`resume`). Nothing is believed, and nothing stored, before the signature verifies.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Form,
@@ -18,7 +18,10 @@ use trunkline_control::{
     tenant::TenantId,
     vendors::Provider,
 };
-use trunkline_media::{event::EndReason, telephony::twilio::twiml};
+use trunkline_media::{
+    event::EndReason,
+    telephony::{CarrierStatus, twilio::twiml},
+};
 
 use super::refused;
 use crate::calls::{
@@ -26,6 +29,7 @@ use crate::calls::{
     account::{CarrierAccount, Signed, signer},
     registry::Resumption,
     ring::{Answered, Caller},
+    state::Report,
 };
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -59,6 +63,26 @@ impl Incoming {
 
     fn or_empty(&self, name: &str) -> &str {
         self.field(name).unwrap_or_default()
+    }
+
+    /// What it says of its call; `None` for a word that is not known.
+    fn report(&self) -> Option<Report> {
+        let status = match (self.or_empty("CallStatus"), self.or_empty("SipResponseCode")) {
+            ("queued", _) => CarrierStatus::Queued,
+            ("initiated", _) => CarrierStatus::Initiated,
+            ("ringing", _) => CarrierStatus::Ringing,
+            ("in-progress" | "answered", _) => CarrierStatus::Answered,
+            ("completed", _) => CarrierStatus::Completed,
+            ("busy", _) => CarrierStatus::Busy,
+            ("no-answer", _) => CarrierStatus::NoAnswer,
+            ("canceled", _) => CarrierStatus::Canceled,
+            // RFC 3261 §21.4, §21.6: there is nobody of that number, and somebody who does not want to be called.
+            ("failed", "404" | "410" | "484" | "604") => CarrierStatus::InvalidNumber,
+            ("failed", "603") => CarrierStatus::Rejected,
+            ("failed", _) => CarrierStatus::Failed,
+            _ => return None,
+        };
+        Some(Report { status, seq: self.field("SequenceNumber").and_then(|seq| seq.parse().ok()) })
     }
 
     /// What it is about, where the address doesn't say.
@@ -144,6 +168,8 @@ async fn voice(calls: &Calls, incoming: &Incoming) -> Result<Response, ApiError>
         provider_call_id: call_sid.to_owned(),
         from: Personal::new(incoming.or_empty("From").to_owned()),
         to: Personal::new(incoming.or_empty("To").to_owned()),
+        region_url: None,
+        receipt: None,
     };
     Ok(match calls.ring(number.tenant, number.agent, account, caller).await? {
         Answered::Stream(id, token) => connect(calls, id, token.expose()),
@@ -198,7 +224,7 @@ async fn resume(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Respon
     }
 }
 
-/// A terminal status ends a call whose socket may never tell. Others are only noted; repeats and stragglers change nothing. A number's
+/// A status moves its call on, or ends it; repeats and stragglers change nothing. A number's
 /// own status callback, which is set at the carrier, names no conversation: then the carrier's call tells which it is.
 async fn status(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming) -> Result<Response, ApiError> {
     let call_sid = incoming.or_empty("CallSid");
@@ -215,7 +241,9 @@ async fn status(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming
         }
     };
     if let Some((tenant, id)) = known {
-        calls.on_status(tenant, id, call_sid, incoming.or_empty("CallStatus")).await?;
+        if let Some(report) = incoming.report() {
+            calls.on_report(tenant, id, call_sid, report, None).await?;
+        }
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -111,6 +111,7 @@ const fn ended(reason: EndReason) -> &'static str {
         EndReason::Idle => "the caller said nothing for too long: the agent has hung up",
         EndReason::MediaLost => "the media socket was lost",
         EndReason::VendorFailed => "a vendor failed for good",
+        EndReason::CarrierFailed => "the carrier failed",
         EndReason::Drained => "the server was stopped",
     }
 }
