@@ -94,9 +94,12 @@ impl Calls {
     pub fn routes() -> OpenApiRouter<Self> {
         OpenApiRouter::new()
             .routes(routes!(webhooks::twilio::twilio))
+            .routes(routes!(webhooks::vonage::vonage_get, webhooks::vonage::vonage_post))
             .route("/v1/webhooks/twilio", axum::routing::post(webhooks::twilio::twilio))
+            .route("/v1/webhooks/vonage", get(webhooks::vonage::vonage_get).post(webhooks::vonage::vonage_post))
             .layer(DefaultBodyLimit::max(MAX_WEBHOOK))
             .route("/media/twilio/{conversation}", get(media::twilio::twilio))
+            .route("/media/vonage/{conversation}", get(media::vonage::vonage))
     }
 
     /// Calls that are alive.

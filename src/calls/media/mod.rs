@@ -5,6 +5,7 @@
 //! token is looked up, and the call is taken over.
 
 pub(super) mod twilio;
+pub(super) mod vonage;
 
 use std::{sync::Arc, time::Duration};
 

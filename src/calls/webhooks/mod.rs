@@ -1,6 +1,7 @@
 //! What carriers tell us and ask us over HTTP: nothing is believed, and nothing stored, before it is known who says it.
 
 pub(super) mod twilio;
+pub(super) mod vonage;
 
 use std::collections::BTreeMap;
 
