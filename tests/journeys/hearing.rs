@@ -23,9 +23,18 @@ const PAUSE: usize = 1600;
 
 /// The characters in µ-law sound; where one reply ends and another begins there is a space.
 pub(crate) fn read(mulaw: &[u8]) -> String {
+    spaced(decode(mulaw), PAUSE)
+}
+
+/// The same in samples at another rate.
+pub(crate) fn read_samples(samples: &[i16], rate: u32) -> String {
+    spaced(voice().decode(samples, rate), PAUSE * rate as usize / TELEPHONE_RATE as usize)
+}
+
+fn spaced(chars: Vec<DecodedChar>, pause: usize) -> String {
     let (mut text, mut end) = (String::new(), 0);
-    for found in decode(mulaw) {
-        if !text.is_empty() && found.start > end + PAUSE {
+    for found in chars {
+        if !text.is_empty() && found.start > end + pause {
             text.push(' ');
         }
         text.push(found.ch);

@@ -18,6 +18,7 @@ mod reconnects;
 mod refusals;
 mod sockets;
 mod tenant_settings;
+mod vonage;
 mod warmth;
 mod watch;
 mod webhooks;

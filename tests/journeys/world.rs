@@ -24,9 +24,10 @@ use trunkline_sim::{
         phone::{PhoneConfig, Speech, Step},
     },
     voice::Voice,
+    vonage::{Application, VonageConfig, VonageSim},
 };
 
-use crate::{hearing, watch::Watch};
+use crate::{hearing, vonage, watch::Watch};
 
 /// How long anything is waited for: far longer than it takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -55,6 +56,7 @@ pub(crate) struct Scene {
     pub(crate) openai: OpenAiConfig,
     pub(crate) elevenlabs: ElevenLabsConfig,
     pub(crate) twilio: TwilioConfig,
+    pub(crate) vonage: VonageConfig,
     pub(crate) max_calls: usize,
     /// The server's keys of Deepgram, OpenAI and ElevenLabs.
     pub(crate) keys: [&'static str; 3],
@@ -88,6 +90,12 @@ impl Default for Scene {
                 ..ElevenLabsConfig::default()
             },
             twilio: TwilioConfig::new(account),
+            vonage: VonageConfig::new(
+                vonage::API_KEY,
+                vonage::API_SECRET,
+                Application::new(vonage::APPLICATION),
+                vonage::MSISDN,
+            ),
             max_calls: 100,
             keys: [KEY; 3],
         }
@@ -121,6 +129,7 @@ impl Scene {
         let openai = OpenAiSim::start(any, self.openai, None).await.unwrap();
         let elevenlabs = ElevenLabsSim::start(any, self.elevenlabs, None).await.unwrap();
         let twilio = TwilioSim::start(any, self.twilio, None).await.unwrap();
+        let vonage = VonageSim::start(any, self.vonage, None).await.unwrap();
         let [deepgram_key, openai_key, elevenlabs_key] = self.keys.map(Secret::new);
         // The vendors' keys are the platform's, so that they may be wrong; the carrier's account is the tenant's.
         let vendors = Vendors {
@@ -133,14 +142,15 @@ impl Scene {
             twilio_account_sid: String::new(),
             twilio_auth_token: Secret::default(),
             twilio_base_url: twilio.http_url(),
+            vonage_base_url: vonage.server().http_url(),
             ..Vendors::default()
         };
-        Sims { deepgram, openai, elevenlabs, twilio, vendors }
+        Sims { deepgram, openai, elevenlabs, twilio, vonage, vendors }
     }
 
     pub(crate) async fn start(self) -> World {
         let (agent, max_calls) = (self.agent.clone(), self.max_calls);
-        let Sims { deepgram, openai, elevenlabs, twilio, vendors } = self.simulate().await;
+        let Sims { deepgram, openai, elevenlabs, twilio, vonage, vendors } = self.simulate().await;
         let data = std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id()));
         let mut settings = Settings {
             max_calls,
@@ -159,9 +169,10 @@ impl Scene {
         let server = Server::start(settings.clone(), storage, Some(watch.clone())).await.unwrap();
         let url = server.public_url().to_owned();
         let api = Api::of_new_owner(&url, &secret);
-        open_shop(&api, &agent).await;
+        let agent = open_shop(&api, &agent).await;
+        vonage::open_line(&api, &agent).await;
         let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
-        World { deepgram, openai, elevenlabs, twilio, url, server, watch, http, api, settings, scratch }
+        World { deepgram, openai, elevenlabs, twilio, vonage, url, server, watch, http, api, settings, scratch }
     }
 }
 
@@ -171,6 +182,7 @@ pub(crate) struct Sims {
     pub(crate) openai: OpenAiSim,
     pub(crate) elevenlabs: ElevenLabsSim,
     pub(crate) twilio: TwilioSim,
+    pub(crate) vonage: VonageSim,
     /// What points a server at them.
     pub(crate) vendors: Vendors,
 }
@@ -181,6 +193,7 @@ pub(crate) struct World {
     pub(crate) openai: OpenAiSim,
     pub(crate) elevenlabs: ElevenLabsSim,
     pub(crate) twilio: TwilioSim,
+    pub(crate) vonage: VonageSim,
     pub(crate) url: String,
     pub(crate) server: Server,
     pub(crate) watch: Arc<Watch>,
@@ -191,8 +204,8 @@ pub(crate) struct World {
     scratch: ScratchDb,
 }
 
-/// Makes the carrier's account the tenant's, and lets the agent answer its number.
-pub(crate) async fn open_shop(api: &Api, agent: &Value) {
+/// Makes the carrier's account the tenant's, and lets the agent answer its number; gives the agent's id.
+pub(crate) async fn open_shop(api: &Api, agent: &Value) -> Value {
     let catalogue = api.get("/v1/integrations").await.unwrap();
     let twilio = catalogue["integrations"].as_array().unwrap().iter().find(|it| it["provider"] == "twilio").unwrap();
     let credential = json!({
@@ -210,6 +223,7 @@ pub(crate) async fn open_shop(api: &Api, agent: &Value) {
         "agent_id": agent["id"],
     });
     api.post("/v1/phone-numbers", &number).await.unwrap();
+    agent["id"].clone()
 }
 
 impl World {
@@ -238,6 +252,26 @@ impl World {
     pub(crate) fn neighbour(&self) -> Neighbour {
         let quiet = || Step::WaitForAgentToFinish { quiet: ms(500) };
         Neighbour(self.ring([quiet(), Step::Say(clip("cards_001")), quiet(), Step::HangUp]))
+    }
+
+    /// How many webhooks' receipts are stored.
+    pub(crate) async fn receipts(&self) -> i64 {
+        self.scratch.count("webhook_receipts").await
+    }
+
+    /// Waits until a conversation is stored as over.
+    pub(crate) async fn until_over(&self, id: &str) -> Value {
+        let path = format!("/v1/conversations/{id}");
+        let waiting = async {
+            loop {
+                let stored = self.api.get(&path).await.unwrap_or_default();
+                if stored["end_time"].is_string() {
+                    return stored;
+                }
+                tokio::time::sleep(ms(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, waiting).await.expect("the conversation is over in time")
     }
 
     /// Waits until every call is forgotten and no vendor's socket is open.
@@ -316,6 +350,11 @@ fn library() -> Arc<Library> {
 /// A recording, as a caller says it.
 pub(crate) fn clip(name: &str) -> Speech {
     Speech::new(library().get(name).unwrap().samples())
+}
+
+/// A recording's samples, at 8 kHz.
+pub(crate) fn samples(name: &str) -> Vec<i16> {
+    library().get(name).unwrap().samples().to_vec()
 }
 
 /// The words of a recording.
