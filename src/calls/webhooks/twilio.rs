@@ -12,7 +12,7 @@ use axum::{
 use serde::Deserialize;
 use trunkline_base::{CallId, Personal};
 use trunkline_control::{
-    error::{ApiError, ErrorBody},
+    error::{ApiError, ErrorBody, ErrorCode},
     http::Params,
     lookup,
     tenant::TenantId,
@@ -23,7 +23,6 @@ use trunkline_media::{
     telephony::{CarrierStatus, twilio::twiml},
 };
 
-use super::refused;
 use crate::calls::{
     Calls,
     account::{CarrierAccount, Signed, signer},
@@ -146,6 +145,13 @@ pub(in crate::calls) async fn twilio(
             "must be voice, resume, status or stream; resume and stream need a conversation",
         )),
     }
+}
+
+/// The request is nobody's, or somebody else's than it says.
+fn refused() -> ApiError {
+    metrics::counter!("trunkline_webhooks_refused_total").increment(1);
+    let message = "The signature does not verify with this account's token and PUBLIC_URL";
+    ApiError::new(ErrorCode::WebhookSignatureInvalid, message)
 }
 
 /// A call rings. A repeated webhook of the same call is answered with the same conversation.

@@ -15,7 +15,7 @@ use axum::{
 use serde::Deserialize;
 use trunkline_base::{CallId, Personal};
 use trunkline_control::{
-    error::{ApiError, ErrorBody},
+    error::{ApiError, ErrorBody, ErrorCode},
     http::Params,
     lookup,
     tenant::TenantId,
@@ -35,7 +35,6 @@ use trunkline_media::{
 };
 use url::form_urlencoded;
 
-use super::refused;
 use crate::calls::{
     Calls,
     account::{CarrierAccount, authorization, vonage_signer},
@@ -193,6 +192,13 @@ pub(in crate::calls) async fn vonage_post(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     receive(&calls, query, Incoming { headers, content: Content::Body(body) }).await
+}
+
+/// The request is nobody's, or somebody else's than it says.
+fn refused() -> ApiError {
+    metrics::counter!("trunkline_webhooks_refused_total").increment(1);
+    let message = "The token does not verify with this account's signature secret";
+    ApiError::new(ErrorCode::WebhookSignatureInvalid, message)
 }
 
 async fn receive(calls: &Calls, query: Kind, incoming: Incoming) -> Result<Response, ApiError> {
