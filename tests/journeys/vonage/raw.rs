@@ -96,6 +96,18 @@ pub(crate) async fn post(world: &World, query: &str, body: &Value) -> Reply {
     post_with(world, query, body, Some(&token.header())).await
 }
 
+/// Announces a call by GET, as the carrier does where nothing else is set: what is hashed is the query as JSON.
+pub(crate) async fn get(world: &World, ours: &[(&str, &str)], uuid: &str, hash_ours: bool) -> Reply {
+    let theirs = [("to", MSISDN), ("from", "14155550100"), ("conversation_uuid", "CON-1"), ("uuid", uuid)];
+    let member = |(name, value): &(&str, &str)| format!("{}:{}", json!(name), json!(value));
+    let hashed: Vec<String> = ours.iter().filter(|_| hash_ours).chain(&theirs).map(member).collect();
+    let token = Token::of(Some(format!("{{{}}}", hashed.join(",")).as_bytes()));
+    let query: Vec<String> = ours.iter().chain(&theirs).map(|(name, value)| format!("{name}={value}")).collect();
+    let url = format!("{}/v1/webhooks/vonage?{}", world.url, query.join("&"));
+    let answer = world.http.get(url).header("Authorization", token.header()).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
 /// The fields that a call is announced with.
 pub(crate) fn ringing(uuid: &str) -> Value {
     json!({ "to": MSISDN, "from": "14155550100", "uuid": uuid, "conversation_uuid": format!("CON-{uuid}") })
@@ -253,7 +265,9 @@ impl Socket {
     /// Listens until this text has been heard whole.
     pub(crate) async fn hear(&mut self, text: &str) {
         let wanted = hearing::words(text);
-        self.listen(|socket| socket.samples.len() > 8_000 && hearing::words(&socket.heard()) == wanted).await;
+        // Below that there is nothing to read yet. A byte of µ-law is two samples here.
+        let least = 2 * hearing::SYMBOL_BYTES * text.chars().count();
+        self.listen(|socket| socket.samples.len() >= least && hearing::words(&socket.heard()) == wanted).await;
     }
 
     pub(crate) fn heard(&self) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trunkline_media::event::EndReason;
 
-use super::raw::{Announced, Socket, Token, event, post, post_with, ringing, socket_event};
+use super::raw::{Announced, Socket, Token, event, get, post, post_with, ringing, socket_event};
 use crate::world::{GREETING, Scene, World};
 
 const UUID: &str = "0190a8b0-0000-4000-8000-000000000001";
@@ -99,6 +99,25 @@ async fn a_call_is_answered_with_a_media_socket_that_its_token_admits() {
         (&conversation["status"], &conversation["end_reason"], &conversation["customer_phone"]),
         (&json!("completed"), &json!("caller_hangup"), &json!("+14155550100"))
     );
+    world.settled().await;
+}
+
+/// Whether what stands in our own address is a part of what is signed is not documented.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_announced_by_get_too() {
+    let world = Scene::default().start().await;
+    let ours: &[(&str, &str)] = &[("kind", "answer")];
+    for (n, (ours, hashed)) in [(&[][..], true), (ours, true), (ours, false)].into_iter().enumerate() {
+        let uuid = format!("0190a8b0-0000-4000-8000-00000000020{n}");
+        let (status, document) = get(&world, ours, &uuid, hashed).await;
+        assert_eq!(status, 200, "{document}");
+        let call = Announced::of(&uuid, &document).expect("a socket");
+        assert_eq!(post(&world, "", &event(&uuid, "completed")).await.0, 200);
+        world.until_over(&call.id).await;
+    }
+    // Another parameter than those that were signed.
+    let (status, _) = get(&world, &[("more", "1")], UUID, false).await;
+    assert_eq!((status, conversations(&world).await), (403, 3));
     world.settled().await;
 }
 
