@@ -4,7 +4,7 @@ use serde_json::json;
 use trunkline_media::event::{CallEventKind, EndReason, Speaker};
 use trunkline_sim::openai::Rule;
 
-use super::raw::{Announced, event, post, socket_event};
+use super::raw::{Announced, event, post, socket_event, squeezed};
 use crate::{
     hearing::words,
     world::{ANSWER, GREETING, Scene, World, samples, transcript},
@@ -58,8 +58,8 @@ async fn a_caller_who_speaks_in_between_is_heard_and_what_is_queued_is_cleared()
     socket.say(&samples("cards_001"));
     socket.listen(|socket| socket.clears > 0).await;
     let until = socket.samples.len();
-    let answered = words(ANSWER);
-    socket.listen(|socket| words(&socket.heard_from(until)).ends_with(&answered)).await;
+    let answered = squeezed(ANSWER);
+    socket.listen(|socket| squeezed(&socket.heard_from(until)).ends_with(&answered)).await;
     assert_eq!(post(&world, "", &event(UUID, "completed")).await.0, 200);
     let told = world.watch.ended(&call.id).await;
     assert_eq!(told.ended(), [EndReason::CallerHangup]);
@@ -100,8 +100,8 @@ async fn a_lost_socket_comes_back_to_the_same_conversation() {
     assert_eq!(next.id, call.id);
     assert_ne!(next.headers["token"], call.headers["token"]);
     let mut socket = next.stream().await;
-    let end: Vec<String> = words(GREETING).split_off(words(GREETING).len() - 3);
-    socket.listen(|socket| words(&socket.heard()).ends_with(&end)).await;
+    let end = words(GREETING).split_off(words(GREETING).len() - 3).concat();
+    socket.listen(|socket| squeezed(&socket.heard()).ends_with(&end)).await;
     assert_eq!(post(&world, "", &event(UUID, "completed")).await.0, 200);
     let told = world.watch.ended(&call.id).await;
     assert_eq!((told.ended(), told.said(Speaker::Agent)), (vec![EndReason::CallerHangup], vec![GREETING.to_owned()]));

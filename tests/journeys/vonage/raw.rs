@@ -38,6 +38,11 @@ fn hmac(secret: &str, message: &str) -> Vec<u8> {
     Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
 }
 
+/// A text's characters without what parts its words: where one reply ends and the next begins, nothing need have been sent.
+pub(crate) fn squeezed(text: &str) -> String {
+    hearing::words(text).concat()
+}
+
 fn hex_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -264,10 +269,10 @@ impl Socket {
 
     /// Listens until this text has been heard whole.
     pub(crate) async fn hear(&mut self, text: &str) {
-        let wanted = hearing::words(text);
+        let wanted = squeezed(text);
         // Below that there is nothing to read yet. A byte of µ-law is two samples here.
-        let least = 2 * hearing::SYMBOL_BYTES * text.chars().count();
-        self.listen(|socket| socket.samples.len() >= least && hearing::words(&socket.heard()) == wanted).await;
+        let least = 2 * hearing::SYMBOL_BYTES * wanted.chars().count();
+        self.listen(|socket| socket.samples.len() >= least && squeezed(&socket.heard()) == wanted).await;
     }
 
     pub(crate) fn heard(&self) -> String {
