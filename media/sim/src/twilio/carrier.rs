@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     call::{
         CallState, CallbackDelivery, Command, Detection, Direction, InboundCall, OngoingCall, Outbound, Plan, Recorder,
-        Recordings, Runner, Source, StatusCallback,
+        Recordings, Rooms, Runner, Source, StatusCallback,
     },
     net::Network,
     phone::PhoneConfig,
@@ -185,6 +185,7 @@ pub(crate) struct Carrier {
     requests: Mutex<Vec<RestRecord>>,
     placed: mpsc::UnboundedSender<OngoingCall>,
     pub(crate) recordings: Recordings,
+    pub(crate) rooms: Rooms,
     /// Base of the REST API, once it listens.
     url: OnceLock<String>,
     /// From when on the next placed call may be dialled.
@@ -224,6 +225,7 @@ impl TwilioSim {
             calls: Mutex::default(),
             requests: Mutex::default(),
             placed: placed_sender,
+            rooms: Rooms::default(),
             recordings: Recordings::default(),
             url: OnceLock::new(),
             next_turn: Mutex::default(),
@@ -274,6 +276,8 @@ impl TwilioSim {
                 outbound: None,
                 recordings: carrier.recordings.clone(),
                 rest_url: carrier.url.get().cloned().unwrap_or_default(),
+                callees: carrier.config.callees.clone(),
+                rooms: carrier.rooms.clone(),
             },
             commands,
         ))
@@ -376,6 +380,8 @@ impl Carrier {
                 }),
                 recordings: self.recordings.clone(),
                 rest_url: self.url.get().cloned().unwrap_or_default(),
+                callees: self.config.callees.clone(),
+                rooms: self.rooms.clone(),
             },
             commands,
         );

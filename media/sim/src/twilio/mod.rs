@@ -28,7 +28,8 @@ pub mod twiml;
 pub mod webhook;
 
 pub use call::{
-    CallReport, CallStatus, CallbackDelivery, Direction, InboundCall, OngoingCall, StatusCallback, StatusEvent,
+    CallReport, CallStatus, CallbackDelivery, DialRecord, Direction, InboundCall, OngoingCall, StatusCallback,
+    StatusEvent,
 };
 pub use carrier::{Account, AccountStatus, ApiKey, NoSuchNumber, Number, TwilioConfig, TwilioSim};
 pub use rest::{CreateFault, Creates, RestRecord};

@@ -6,6 +6,8 @@ use quick_xml::{
 };
 use thiserror::Error;
 
+use super::call::{StatusCallback, StatusEvent};
+
 /// A parsed document: its verbs in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Document {
@@ -36,13 +38,19 @@ pub enum Verb {
     Pause(u32),
     /// `<Say>`: the text.
     Say(String),
-    /// `<Play>`: address of a recording, or empty when it plays digits.
+    /// `<Play>`: address of a recording.
     Play(String),
+    /// `<Play digits="…"/>`: the keys.
+    Digits(String),
+    /// `<Dial>` of one number or one room.
+    Dial(DialNoun),
+    /// `<Gather>` of keys, with the `<Say>` inside it.
+    Gather(GatherNoun),
     /// Any other verb, with the text inside it: the simulator goes past it.
     Unknown {
         /// The element's name.
         name: String,
-        /// All text inside it, such as the number of a `<Dial>`.
+        /// All text inside it, such as the client of a `<Dial>`.
         text: String,
     },
 }
@@ -58,6 +66,50 @@ pub struct StreamNoun {
     pub status_callback: Option<String>,
     /// `<Parameter name value>`, in order.
     pub parameters: Vec<(String, String)>,
+}
+
+/// Whom to join the call with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialNoun {
+    /// A number or a room.
+    pub to: DialTo,
+    /// Where the document to run afterwards is, and how it is asked for; `None`: the next verb runs.
+    pub action: Option<(String, Method)>,
+    /// How long a number rings, seconds.
+    pub timeout: u32,
+}
+
+/// A number or a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialTo {
+    /// `<Number>`.
+    Number(NumberNoun),
+    /// `<Conference>`: its name. Whatever the attributes say, it begins with whoever enters and ends with whoever leaves.
+    Room(String),
+}
+
+/// A `<Number>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberNoun {
+    /// The number.
+    pub number: String,
+    /// Where the status of its own leg is told.
+    pub callback: Option<StatusCallback>,
+}
+
+/// A `<Gather>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatherNoun {
+    /// Where the keys are told; `None`: where this document was.
+    pub action: Option<String>,
+    /// How.
+    pub method: Method,
+    /// How many keys are enough.
+    pub keys: u32,
+    /// How long is waited for one, seconds.
+    pub timeout: u32,
+    /// What is said meanwhile.
+    pub text: String,
 }
 
 /// The method of a webhook.
@@ -117,21 +169,49 @@ fn verb(element: Element) -> Result<Verb, TwimlError> {
             Some(noun) => Verb::Connect(stream_noun(noun)?),
             None => element.unknown(),
         },
-        "Redirect" => {
-            let method = if element.attribute("method").is_some_and(|method| method.eq_ignore_ascii_case("GET")) {
-                Method::Get
-            } else {
-                Method::Post
-            };
-            Verb::Redirect { url: element.text.trim().to_owned(), method }
-        }
+        "Redirect" => Verb::Redirect { url: element.text.trim().to_owned(), method: element.method("method") },
         "Reject" => Verb::Reject { busy: element.attribute("reason") == Some("busy") },
         "Hangup" => Verb::Hangup,
         "Pause" => Verb::Pause(element.attribute("length").and_then(|length| length.parse().ok()).unwrap_or(1)),
         "Say" => Verb::Say(element.text.trim().to_owned()),
-        "Play" => Verb::Play(element.text.trim().to_owned()),
+        "Play" => match element.attribute("digits") {
+            Some(keys) => Verb::Digits(keys.to_owned()),
+            None => Verb::Play(element.text.trim().to_owned()),
+        },
+        "Dial" => match dial_to(&element) {
+            Some(to) => Verb::Dial(DialNoun {
+                to,
+                action: element.attribute("action").map(|url| (url.to_owned(), element.method("method"))),
+                timeout: element.attribute("timeout").and_then(|seconds| seconds.parse().ok()).unwrap_or(30),
+            }),
+            None => element.unknown(),
+        },
+        "Gather" => Verb::Gather(GatherNoun {
+            action: element.attribute("action").map(str::to_owned),
+            method: element.method("method"),
+            keys: element.attribute("numDigits").and_then(|keys| keys.parse().ok()).unwrap_or(1),
+            timeout: element.attribute("timeout").and_then(|seconds| seconds.parse().ok()).unwrap_or(5),
+            text: element.children.iter().filter(|child| child.name == "Say").map(|say| say.text.trim()).collect(),
+        }),
         _ => element.unknown(),
     })
+}
+
+/// One number or one room: of several, the first, as nobody here dials two at once.
+fn dial_to(element: &Element) -> Option<DialTo> {
+    if let Some(room) = element.children.iter().find(|child| child.name == "Conference") {
+        return Some(DialTo::Room(room.text.trim().to_owned()));
+    }
+    let Some(number) = element.children.iter().find(|child| child.name == "Number") else {
+        let bare = element.text.trim();
+        let is_number = element.children.is_empty() && bare.starts_with('+');
+        return is_number.then(|| DialTo::Number(NumberNoun { number: bare.to_owned(), callback: None }));
+    };
+    let callback = number.attribute("statusCallback").map(|url| {
+        let events = number.attribute("statusCallbackEvent").unwrap_or("completed");
+        StatusCallback { url: url.to_owned(), events: events.split(' ').filter_map(StatusEvent::parse).collect() }
+    });
+    Some(DialTo::Number(NumberNoun { number: number.text.trim().to_owned(), callback }))
 }
 
 fn stream_noun(element: &Element) -> Result<StreamNoun, TwimlError> {
@@ -228,6 +308,12 @@ impl Element {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// POST unless it says GET.
+    fn method(&self, name: &str) -> Method {
+        let get = self.attribute(name).is_some_and(|method| method.eq_ignore_ascii_case("GET"));
+        if get { Method::Get } else { Method::Post }
+    }
+
     fn unknown(self) -> Verb {
         let mut text = self.text.trim().to_owned();
         for child in &self.children {
@@ -277,7 +363,7 @@ mod tests {
     fn the_other_verbs_in_order() {
         let document = parse(
             "<Response><Say voice=\"x\">Caf&#233; <![CDATA[& co]]></Say><Play>https://h/a.wav</Play><Pause/><Pause length='3'/>\
-             <Redirect method='get'>/next</Redirect><Dial timeout='5'><Number>+15005550006</Number></Dial>\
+             <Redirect method='get'>/next</Redirect><Dial timeout='5'><Client>ada</Client></Dial>\
              <Reject reason='busy'/><Reject/><Hangup/></Response>",
         )
         .unwrap();
@@ -289,10 +375,42 @@ mod tests {
                 Verb::Pause(1),
                 Verb::Pause(3),
                 Verb::Redirect { url: "/next".into(), method: Method::Get },
-                Verb::Unknown { name: "Dial".into(), text: "+15005550006".into() },
+                Verb::Unknown { name: "Dial".into(), text: "ada".into() },
                 Verb::Reject { busy: true },
                 Verb::Reject { busy: false },
                 Verb::Hangup,
+            ]
+        );
+    }
+
+    #[test]
+    fn calls_are_joined_with_others() {
+        let document = parse(
+            "<Response><Play digits='w1#'/><Dial action='/a' timeout='7'><Number statusCallback='https://h/s' \
+             statusCallbackEvent='initiated answered'>+15005550006</Number></Dial><Dial><Conference>room</Conference></Dial>\
+             <Gather action='https://h/g' numDigits='1' timeout='10'><Say>Take it?</Say></Gather></Response>",
+        )
+        .unwrap();
+        let callback =
+            StatusCallback { url: "https://h/s".into(), events: vec![StatusEvent::Initiated, StatusEvent::Answered] };
+        let number = NumberNoun { number: "+15005550006".into(), callback: Some(callback) };
+        assert_eq!(
+            document.verbs,
+            [
+                Verb::Digits("w1#".into()),
+                Verb::Dial(DialNoun {
+                    to: DialTo::Number(number),
+                    action: Some(("/a".into(), Method::Post)),
+                    timeout: 7
+                }),
+                Verb::Dial(DialNoun { to: DialTo::Room("room".into()), action: None, timeout: 30 }),
+                Verb::Gather(GatherNoun {
+                    action: Some("https://h/g".into()),
+                    method: Method::Post,
+                    keys: 1,
+                    timeout: 10,
+                    text: "Take it?".into()
+                }),
             ]
         );
     }

@@ -30,6 +30,8 @@ pub enum WebhookKind {
     Redirect,
     /// The document that a REST update names.
     Update,
+    /// The document to run once a `<Dial>` or a `<Gather>` is over.
+    Action,
     /// The document to run when another could not be had.
     Fallback,
     /// A status callback of the call.

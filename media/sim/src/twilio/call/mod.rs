@@ -1,5 +1,6 @@
 //! One call: its states, the documents it runs, its streams and what it reports.
 
+mod bridging;
 pub(crate) mod callbacks;
 mod fields;
 mod outbound;
@@ -12,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
+pub use bridging::DialRecord;
 pub use callbacks::CallbackDelivery;
 pub use state::Direction;
 pub use status::{CallStatus, StatusCallback, StatusEvent};
 pub(crate) use {
+    bridging::Rooms,
     outbound::{Detection, Outbound},
     recording::{Recorder, Recordings},
     runner::{Plan, Runner},
@@ -94,6 +97,10 @@ pub struct CallReport {
     pub webhooks: Vec<WebhookRecord>,
     /// The documents, in order.
     pub documents: Vec<DocumentRecord>,
+    /// What joined it with others, in order.
+    pub dials: Vec<DialRecord>,
+    /// The digits of `<Play>`, in order.
+    pub keys: Vec<String>,
     /// The texts of `<Say>` that the caller heard.
     pub said: Vec<String>,
     /// Its streams, in order.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     CallError, CallReport, DocumentRecord,
+    bridging::Rooms,
     callbacks::{CallbackDelivery, Callbacks, Sent},
     fields::{call_fields, join, stream_callback},
     outbound::Outbound,
@@ -22,17 +23,22 @@ use super::{
     state::{CallState, Command, Source},
     status::{CallStatus, StatusCallback, StatusEvent},
 };
-use crate::twilio::{
-    phone::{self, Caller, PhoneConfig, PhoneEvent, Sids, StreamEnd, StreamRequest},
-    signature::Form,
-    twiml::{self, Document, Method, StreamNoun, Verb},
-    webhook::{Sender, Webhook, WebhookKind},
+use crate::{
+    phone::Directory,
+    twilio::{
+        phone::{self, Caller, PhoneConfig, PhoneEvent, Sids, StreamEnd, StreamRequest},
+        signature::Form,
+        twiml::{self, Document, Method, StreamNoun, Verb},
+        webhook::{Sender, Webhook, WebhookKind},
+    },
 };
 
 /// Documents that one call runs at most: a server that redirects for ever ends its call.
 const DOCUMENT_LIMIT: usize = 100;
 /// How long a `<Say>` takes: a quick speaker's time for a character.
-const SAY_CHARACTER: Duration = Duration::from_millis(60);
+pub(super) const SAY_CHARACTER: Duration = Duration::from_millis(60);
+/// How long a digit of a `<Play>` takes.
+const KEY: Duration = Duration::from_millis(150);
 /// How long a `<Play>` takes, since nothing is fetched.
 const PLAY: Duration = Duration::from_secs(1);
 
@@ -54,17 +60,22 @@ pub(crate) struct Plan {
     pub(crate) recordings: Recordings,
     /// Base of the REST API.
     pub(crate) rest_url: String,
+    /// Who has which number, for a `<Dial>`.
+    pub(crate) callees: Directory<PhoneConfig>,
+    pub(crate) rooms: Rooms,
 }
 
 /// A call in the making.
 pub(crate) struct Runner {
     pub(super) plan: Plan,
-    commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) caller: Caller,
     pub(super) callbacks: Callbacks,
-    sent: Sent,
-    report: CallReport,
-    deadline: Deadline,
+    pub(super) sent: Sent,
+    pub(super) report: CallReport,
+    pub(super) deadline: Deadline,
+    /// Fields of the next document's request alone.
+    pub(super) further: Form,
     /// What the far end's network said of a call that was not answered.
     pub(super) sip_response: Option<u16>,
     /// Detection in the background.
@@ -102,6 +113,8 @@ impl Runner {
             ended: now,
             webhooks: Vec::new(),
             documents: Vec::new(),
+            dials: Vec::new(),
+            keys: Vec::new(),
             said: Vec::new(),
             streams: Vec::new(),
             requests: Vec::new(),
@@ -109,7 +122,18 @@ impl Runner {
         };
         let caller = Caller::new(plan.phone.steps.iter().cloned(), plan.phone.patience);
         let deadline = Deadline::now() + plan.time_limit;
-        Self { plan, commands, caller, callbacks, sent, report, deadline, sip_response: None, detecting: None }
+        Self {
+            plan,
+            commands,
+            caller,
+            callbacks,
+            sent,
+            report,
+            deadline,
+            further: Form::new(),
+            sip_response: None,
+            detecting: None,
+        }
     }
 
     pub(crate) async fn run(mut self) -> CallReport {
@@ -157,6 +181,7 @@ impl Runner {
 
     async fn fetch(&mut self, kind: WebhookKind, method: Method, url: String) -> Next {
         let mut form = call_fields(&self.plan.state, &self.plan.fields);
+        form.append(&mut self.further);
         if let (WebhookKind::Fallback, Some(error)) = (kind, self.report.errors.last()) {
             form.push(("ErrorCode".into(), error.code.to_string()));
             form.push(("ErrorUrl".into(), self.last_url()));
@@ -239,6 +264,13 @@ impl Runner {
                     self.pass(SAY_CHARACTER * characters).await?;
                 }
                 Verb::Play(_) => self.pass(PLAY).await?,
+                Verb::Digits(keys) => {
+                    let took = KEY * keys.chars().count() as u32;
+                    self.report.keys.push(keys);
+                    self.pass(took).await?;
+                }
+                Verb::Dial(noun) => self.dial_verb(noun, base).await?,
+                Verb::Gather(noun) => self.gather(noun, base).await?,
                 Verb::Reject { .. } => self.error(12200, "<Reject> after the answer".into()),
                 Verb::Unknown { name, .. } => self.error(12200, format!("<{name}> is not simulated")),
             }
@@ -362,7 +394,7 @@ impl Runner {
 }
 
 /// Waits for a command and says where it leads.
-async fn interrupted(commands: &mut mpsc::UnboundedReceiver<Command>, state: &CallState) -> Next {
+pub(super) async fn interrupted(commands: &mut mpsc::UnboundedReceiver<Command>, state: &CallState) -> Next {
     loop {
         let answered = state.status() == CallStatus::InProgress;
         match commands.recv().await {

@@ -21,6 +21,8 @@ pub enum Direction {
     Inbound,
     /// Placed by REST.
     OutboundApi,
+    /// Placed by a `<Dial>`.
+    OutboundDial,
 }
 
 impl Direction {
@@ -29,6 +31,7 @@ impl Direction {
         match self {
             Self::Inbound => "inbound",
             Self::OutboundApi => "outbound-api",
+            Self::OutboundDial => "outbound-dial",
         }
     }
 }

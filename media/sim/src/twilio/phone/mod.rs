@@ -13,6 +13,7 @@ use std::{future::pending, io, time::Duration};
 
 use tokio::sync::mpsc;
 
+pub(crate) use caller::Act;
 pub use caller::{Caller, Speech, Step, WrongRate};
 pub use impair::Impairments;
 pub use report::{MarkRecord, PhoneEvent, PhoneEventKind, PhoneReport, StreamEnd, Warning};
