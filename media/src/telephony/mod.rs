@@ -4,7 +4,7 @@
 //! the documents that we answer with, and its REST calls. Who owns the socket (an HTTP server, a test's channel) is not known here.
 
 mod bad;
-mod scalar;
+mod control;
 mod socket;
 mod status;
 pub mod twilio;
@@ -18,6 +18,7 @@ use trunkline_base::Personal;
 
 pub use self::{
     bad::{BadMessage, BadMessageLimit, Verdict},
+    control::{AnsweredBy, Keys, MAX_KEYS, NotKeys, Transfer, TransferMode, TransferOutcome, TransferStep},
     socket::{CLOSE_NORMAL, CLOSE_POLICY, MAX_TEXT, SocketMessage},
     status::CarrierStatus,
 };
