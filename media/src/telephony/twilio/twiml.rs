@@ -1,11 +1,14 @@
 //! TwiML: the documents that we answer Twilio's voice webhooks with. They go out as `text/xml`.
 
-use std::io;
+use std::{io, time::Duration};
 
 use quick_xml::{
     Writer,
     events::{BytesDecl, BytesText, Event},
 };
+use trunkline_base::E164;
+
+use crate::telephony::Keys;
 
 /// What Twilio takes of one `<Parameter>`: its name and its value together are shorter than this many characters.
 pub const MAX_PARAMETER: usize = 500;
@@ -20,26 +23,93 @@ pub fn connect_stream(stream_url: &str, parameters: &[(&str, &str)], redirect_ur
         parameters.iter().all(|(name, value)| name.chars().count() + value.chars().count() < MAX_PARAMETER),
         "a parameter is too long"
     );
+    document(|response| write_stream(response, stream_url, parameters, redirect_url))
+}
+
+/// Presses keys, and then connects the call as [`connect_stream`] does: nothing that goes through a stream presses any. `w` waits half a
+/// second.
+pub fn press_keys(keys: &Keys, stream_url: &str, parameters: &[(&str, &str)], redirect_url: &str) -> String {
     document(|response| {
-        response.create_element("Connect").write_inner_content(|connect| {
-            let stream = connect.create_element("Stream").with_attribute(("url", stream_url));
-            if parameters.is_empty() {
-                stream.write_empty()?;
-                return Ok(());
-            }
-            stream.write_inner_content(|stream| {
-                for (name, value) in parameters {
-                    let attributes = [("name", *name), ("value", *value)];
-                    stream.create_element("Parameter").with_attributes(attributes).write_empty()?;
-                }
-                Ok(())
-            })?;
+        response.create_element("Play").with_attribute(("digits", keys.expose())).write_empty()?;
+        write_stream(response, stream_url, parameters, redirect_url)
+    })
+}
+
+/// Rings a number, for so long at most, and connects the call to it. That it was answered is told to `status_url`; how it went, once it
+/// is over, to `action_url`, which is asked what comes next. The target sees the number that the call came from.
+pub fn dial(number: &E164, ring: Duration, action_url: &str, status_url: &str) -> String {
+    document(|response| {
+        let timeout = ring.as_secs().to_string();
+        let attributes =
+            [("action", action_url), ("method", "POST"), ("timeout", &timeout), ("answerOnBridge", "true")];
+        response.create_element("Dial").with_attributes(attributes).write_inner_content(|dial| {
+            let attributes =
+                [("statusCallback", status_url), ("statusCallbackEvent", "answered"), ("statusCallbackMethod", "POST")];
+            let number_noun = dial.create_element("Number").with_attributes(attributes);
+            number_noun.write_text_content(BytesText::new(number.expose()))?;
             Ok(())
         })?;
-        let redirect = response.create_element("Redirect").with_attribute(("method", "POST"));
-        redirect.write_text_content(BytesText::new(redirect_url))?;
         Ok(())
     })
+}
+
+/// Says something and waits for a key, which is told to `action_url`; without one, hangs up. `language` as in BCP 47.
+pub fn ask_for_key(text: &str, language: &str, wait: Duration, action_url: &str) -> String {
+    document(|response| {
+        let timeout = wait.as_secs().to_string();
+        let attributes =
+            [("action", action_url), ("method", "POST"), ("numDigits", "1"), ("timeout", timeout.as_str())];
+        response.create_element("Gather").with_attributes(attributes).write_inner_content(|gather| {
+            let say = gather.create_element("Say").with_attribute(("language", language));
+            say.write_text_content(BytesText::new(text))?;
+            Ok(())
+        })?;
+        response.create_element("Hangup").write_empty()?;
+        Ok(())
+    })
+}
+
+/// Lets the call into a room with whoever else is in it. The room is gone with the first who leaves; then `action_url`, if there is one,
+/// is asked what comes next.
+pub fn join(room: &str, action_url: Option<&str>) -> String {
+    document(|response| {
+        let mut dial = response.create_element("Dial");
+        if let Some(url) = action_url {
+            dial = dial.with_attributes([("action", url), ("method", "POST")]);
+        }
+        dial.write_inner_content(|dial| {
+            let attributes = [("beep", "false"), ("startConferenceOnEnter", "true"), ("endConferenceOnExit", "true")];
+            dial.create_element("Conference").with_attributes(attributes).write_text_content(BytesText::new(room))?;
+            Ok(())
+        })?;
+        Ok(())
+    })
+}
+
+fn write_stream(
+    response: &mut Writer<Vec<u8>>,
+    stream_url: &str,
+    parameters: &[(&str, &str)],
+    redirect_url: &str,
+) -> io::Result<()> {
+    response.create_element("Connect").write_inner_content(|connect| {
+        let stream = connect.create_element("Stream").with_attribute(("url", stream_url));
+        if parameters.is_empty() {
+            stream.write_empty()?;
+            return Ok(());
+        }
+        stream.write_inner_content(|stream| {
+            for (name, value) in parameters {
+                let attributes = [("name", *name), ("value", *value)];
+                stream.create_element("Parameter").with_attributes(attributes).write_empty()?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    })?;
+    let redirect = response.create_element("Redirect").with_attribute(("method", "POST"));
+    redirect.write_text_content(BytesText::new(redirect_url))?;
+    Ok(())
 }
 
 /// Ends the call.
@@ -135,6 +205,56 @@ mod tests {
         assert_eq!(
             parsed(&document)[3..5],
             ["Parameter name=x value=\"/></Stream><Dial>+1900</Dial>", "Redirect method=POST"]
+        );
+    }
+
+    #[test]
+    fn keys_are_pressed_before_the_stream_goes_on() {
+        let document = press_keys(&"w12#".parse().unwrap(), "wss://h/m", &[("token", "t")], "https://h/r");
+        assert_eq!(
+            parsed(&document),
+            [
+                "Response",
+                "Play digits=w12#",
+                "Connect",
+                "Stream url=wss://h/m",
+                "Parameter name=token value=t",
+                "Redirect method=POST",
+                "https://h/r"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_call_is_handed_over() {
+        let number = E164::parse("+14155550111").unwrap();
+        let document = dial(&number, Duration::from_secs(30), "https://h/a?x=1&y=2", "https://h/s");
+        assert_eq!(
+            parsed(&document),
+            [
+                "Response",
+                "Dial action=https://h/a?x=1&y=2 method=POST timeout=30 answerOnBridge=true",
+                "Number statusCallback=https://h/s statusCallbackEvent=answered statusCallbackMethod=POST",
+                "+14155550111"
+            ]
+        );
+        let room = "Conference beep=false startConferenceOnEnter=true endConferenceOnExit=true";
+        assert_eq!(parsed(&join("018f", None)), ["Response", "Dial", room, "018f"]);
+        let action = "Dial action=https://h/a method=POST";
+        assert_eq!(parsed(&join("018f", Some("https://h/a"))), ["Response", action, room, "018f"]);
+    }
+
+    #[test]
+    fn a_key_is_asked_for() {
+        assert_eq!(
+            parsed(&ask_for_key("Take it? <1>", "en-US", Duration::from_secs(10), "https://h/k")),
+            [
+                "Response",
+                "Gather action=https://h/k method=POST numDigits=1 timeout=10",
+                "Say language=en-US",
+                "Take it? <1>",
+                "Hangup"
+            ]
         );
     }
 
