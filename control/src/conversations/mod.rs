@@ -8,7 +8,7 @@ pub mod journal;
 pub mod legs;
 mod list;
 mod query;
-pub mod receipts;
+pub mod reach;
 pub mod retention;
 mod store;
 mod views;
