@@ -7,6 +7,7 @@ use trunkline_base::Personal;
 
 use crate::{
     ids::{ReplyId, TurnId},
+    telephony::{AnsweredBy, TransferMode, TransferOutcome},
     time::MediaTime,
 };
 
@@ -32,7 +33,8 @@ pub enum CallEventKind {
     StreamAttached {
         /// The carrier's name for the stream.
         stream: String,
-        /// Whether the call had an earlier one.
+        /// Whether the call had an earlier one that was lost. One that the carrier took away for us, to press keys or to move the caller,
+        /// was not.
         reattached: bool,
     },
     /// One side began a turn.
@@ -124,7 +126,7 @@ pub enum CallEventKind {
     },
     /// A key.
     Dtmf {
-        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        /// `0`–`9`, `*`, `#`, `A`–`D`; `x` for one that the agent pressed: it may be of somebody's secret number.
         digit: Personal<char>,
         /// Who pressed it.
         direction: Direction,
@@ -163,6 +165,26 @@ pub enum CallEventKind {
         /// Which.
         state: RecordingState,
     },
+    /// The carrier said who or what answered.
+    AnsweredBy {
+        /// Who.
+        by: AnsweredBy,
+    },
+    /// The caller was put on hold, or taken off it.
+    Hold {
+        /// Which.
+        on: bool,
+    },
+    /// The call is handed to somebody else.
+    Transfer {
+        /// How.
+        mode: TransferMode,
+        /// How far it is.
+        state: TransferState,
+        /// How it ended, when it is over.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        outcome: Option<TransferOutcome>,
+    },
     /// The call is over. Nothing follows.
     Ended {
         /// Why.
@@ -200,6 +222,8 @@ pub enum TurnSource {
     Dtmf,
     /// A sign of listening ("mm-hm") that asked for no answer.
     Backchannel,
+    /// The configured announcement that the call is recorded.
+    Consent,
     /// The configured greeting.
     Greeting,
     /// The configured words with which a call is taken up again.
@@ -212,6 +236,10 @@ pub enum TurnSource {
     Goodbye,
     /// Text given from outside, such as the API's `say`.
     Say,
+    /// Words with which a caller is put on hold, taken off it or handed over.
+    Hold,
+    /// The configured message for a machine.
+    Voicemail,
     /// Said because a vendor failed and silence would be worse.
     Apology,
 }
@@ -280,6 +308,16 @@ pub struct TurnLatency {
     pub speculative: bool,
 }
 
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferState {
+    /// The carrier is asked for it.
+    Started,
+    /// It is over, one way or another.
+    Over,
+}
+
 /// Whether a recording is being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -302,6 +340,10 @@ pub enum EndReason {
     AgentHangup,
     /// The API hung up.
     ApiHangup,
+    /// The caller was handed to somebody else.
+    Transferred,
+    /// A machine answered.
+    Voicemail,
     /// The call reached its longest duration.
     MaxDuration,
     /// The caller said nothing for too long.

@@ -20,11 +20,14 @@ use trunkline_media::{
     ids::{Epoch, GenerationId, MarkId, ReplyId, TurnId},
     llm::LlmEvent,
     stt::{SttEvent, SttPhase, TurnDetection},
+    telephony::{AnsweredBy, Transfer, TransferMode, TransferOutcome},
     time::MediaTime,
-    turn::{Greeting, IdleConfig, Input, PastTurn, Profile, Resumed, TurnConfig},
+    turn::{
+        Greeting, IdleConfig, Input, PastTurn, Profile, Resumed, TransferTool, TurnConfig, Voicemail, VoicemailAction,
+    },
 };
 
-use self::surroundings::{Marks, Plan, Surroundings};
+use self::surroundings::{HAND_OVER, Marks, PRESS, Plan, Surroundings};
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -57,6 +60,14 @@ enum Step {
     Attach,
     Key(char),
     Say(bool),
+    Hold(bool),
+    Keys,
+    Transfer(TransferMode),
+    /// The transfer under way, if there is one, comes to this.
+    TransferOver(TransferOutcome),
+    /// The carrier takes the stream away.
+    Moved,
+    AnsweredBy(AnsweredBy),
     StrayTool,
     HangUp,
     CallerHangsUp,
@@ -86,7 +97,46 @@ fn rare() -> impl Strategy<Value = Vec<Step>> {
         // The outside is not always sure that it was understood.
         3 => (1..1_000_u16).prop_map(|ms| vec![Step::HangUp, Step::Pass(ms), Step::HangUp]),
         1 => Just(vec![Step::CallerHangsUp]),
+        4 => transfer(),
+        3 => (1..12_000_u16).prop_map(|ms| vec![Step::Hold(true), Step::Pass(ms), Step::Hold(false)]),
+        2 => answered_by().prop_map(|by| vec![Step::AnsweredBy(by)]),
     ]
+}
+
+fn answered_by() -> impl Strategy<Value = AnsweredBy> {
+    prop_oneof![
+        Just(AnsweredBy::Human),
+        Just(AnsweredBy::Machine),
+        Just(AnsweredBy::MachineReady),
+        Just(AnsweredBy::Fax),
+        Just(AnsweredBy::CallScreening),
+        Just(AnsweredBy::Unknown),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = TransferOutcome> {
+    prop_oneof![
+        1 => Just(TransferOutcome::Connected),
+        3 => Just(TransferOutcome::Busy),
+        2 => Just(TransferOutcome::Declined),
+        1 => Just(TransferOutcome::failed("scripted")),
+        1 => Just(TransferOutcome::CallerHungUp),
+    ]
+}
+
+/// The caller is handed over, with or without the stream going away for it, and in whatever order that ends.
+fn transfer() -> impl Strategy<Value = Vec<Step>> {
+    (any::<[bool; 3]>(), outcome(), 1..6_000_u16, 1..20_000_u16).prop_map(|(flags, outcome, words, rings)| {
+        let [cold, moved, back] = flags;
+        let mode = if cold { TransferMode::Cold } else { TransferMode::Warm };
+        let mut steps = vec![Step::Transfer(mode), Step::Pass(words)];
+        steps.extend(moved.then_some(Step::Moved));
+        steps.push(Step::Pass(rings));
+        steps.extend((moved && back).then_some(Step::Attach));
+        steps.push(Step::TransferOver(outcome));
+        steps.extend(moved.then_some(Step::Attach));
+        steps
+    })
 }
 
 /// The line breaks while the caller speaks.
@@ -121,6 +171,10 @@ fn noise() -> impl Strategy<Value = Vec<Step>> {
         (0..4_u8).prop_map(|key| Step::Key(['1', '5', '*', '#'][key as usize])),
         any::<bool>().prop_map(Step::Say),
         Just(Step::StrayTool),
+        any::<bool>().prop_map(Step::Hold),
+        Just(Step::Keys),
+        Just(Step::Moved),
+        outcome().prop_map(Step::TransferOver),
     ]
     .prop_map(|step| vec![step])
 }
@@ -189,6 +243,8 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
         2 => (1..6_u8).prop_map(Plan::WordsAndTool),
         1 => Just(Plan::Tool),
         1 => (0..6_u8).prop_map(Plan::WordsAndGoodbye),
+        1 => (0..6_u8, any::<bool>()).prop_map(|(words, known)| Plan::WordsAndTransfer(words, known)),
+        1 => Just(Plan::Keys),
         1 => Just(Plan::Nothing),
         1 => Just(Plan::Fails),
         1 => (1..6_u8).prop_map(Plan::WordsAndFails),
@@ -199,22 +255,42 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 fn config() -> impl Strategy<Value = TurnConfig> {
-    (any::<[bool; 7]>(), 0..3_u32, any::<bool>()).prop_map(|(flags, min_words, interruptible)| {
-        let [recogniser, eager, greeting, goodbye, filler, interruptions, resume] = flags;
-        TurnConfig {
-            turn_detection: if recogniser { TurnDetection::Recogniser } else { TurnDetection::Endpointing },
-            eager,
-            greeting: greeting.then(|| Greeting { text: "Hello, how can I help you today?".into(), interruptible }),
-            goodbye: goodbye.then(|| "Thank you, and goodbye.".into()),
-            filler: filler.then(|| "One moment, please.".into()),
-            resume: resume.then(|| "Sorry, we were cut off.".into()),
-            idle: IdleConfig { after: Duration::from_secs(6), ..IdleConfig::default() },
-            // Only what must end a call ends it.
-            max_duration: Duration::from_secs(36_000),
-            profile: Profile { min_words, interruptions: interruptions || min_words == 0, ..Profile::default() },
-            ..TurnConfig::default()
-        }
-    })
+    (any::<[bool; 10]>(), 0..3_u32, any::<bool>(), voicemail()).prop_map(
+        |(flags, min_words, interruptible, voicemail)| {
+            let [recogniser, eager, greeting, goodbye, filler, interruptions, resume, consent, holds, connects] = flags;
+            let desk = Transfer::new("+14155550199", TransferMode::Cold).expect("a number");
+            TurnConfig {
+                turn_detection: if recogniser { TurnDetection::Recogniser } else { TurnDetection::Endpointing },
+                eager,
+                greeting: greeting.then(|| Greeting { text: "Hello, how can I help you today?".into(), interruptible }),
+                goodbye: goodbye.then(|| "Thank you, and goodbye.".into()),
+                filler: filler.then(|| "One moment, please.".into()),
+                resume: resume.then(|| "Sorry, we were cut off.".into()),
+                consent: consent.then(|| "This call is recorded.".into()),
+                on_hold: holds.then(|| "Please hold.".into()),
+                off_hold: (!holds).then(|| "Thank you for waiting.".into()),
+                transfer_words: connects.then(|| "I am connecting you.".into()),
+                transfer_tool: Some(TransferTool { name: HAND_OVER.into(), targets: vec![("desk".into(), desk)] }),
+                transfer_limit: Duration::from_secs(25),
+                keys_tool: Some(PRESS.into()),
+                voicemail,
+                idle: IdleConfig { after: Duration::from_secs(6), ..IdleConfig::default() },
+                // Only what must end a call ends it.
+                max_duration: Duration::from_secs(36_000),
+                profile: Profile { min_words, interruptions: interruptions || min_words == 0, ..Profile::default() },
+                ..TurnConfig::default()
+            }
+        },
+    )
+}
+
+fn voicemail() -> impl Strategy<Value = Voicemail> {
+    let action = prop_oneof![
+        Just(VoicemailAction::HangUp),
+        Just(VoicemailAction::LeaveMessage),
+        Just(VoicemailAction::Continue)
+    ];
+    action.prop_map(|action| Voicemail { action, message: Some("Call us back.".into()), ..Voicemail::default() })
 }
 
 /// One call in four was answered in a process that has died.
@@ -308,6 +384,15 @@ impl Surroundings {
             Step::Say(interruptible) => {
                 self.input(Input::Say { text: Personal::new("We close in ten minutes.".into()), interruptible });
             }
+            Step::Hold(on) => self.input(Input::Hold { on }),
+            Step::Keys => self.input(Input::SendKeys { keys: "w1#".parse().unwrap() }),
+            Step::Transfer(mode) => {
+                let transfer = Transfer::new("+14155550111", mode).unwrap();
+                self.input(Input::Transfer { transfer });
+            }
+            Step::TransferOver(ref outcome) => self.input(Input::TransferOver { outcome: outcome.clone() }),
+            Step::Moved => self.input(Input::Moved),
+            Step::AnsweredBy(by) => self.input(Input::AnsweredBy { by }),
             Step::StrayTool => {
                 self.input(Input::ToolFinished {
                     call: "nobody's".into(),
@@ -335,6 +420,8 @@ impl Surroundings {
 
     /// From here on the world behaves: the caller is back on the line and silent, the voice speaks, the marks come.
     fn settle(&mut self) {
+        self.step(&Step::TransferOver(TransferOutcome::Busy));
+        self.step(&Step::Hold(false));
         self.attach();
         self.marks = Marks::OnTime;
         self.voice_works = true;
@@ -380,6 +467,8 @@ proptest! {
         config in config(), resumed in resumed(), plans in plans(), steps in steps()
     ) {
         let mut world = Surroundings::new(config.clone(), resumed.clone(), plans);
+        world.reference.sees_to(HAND_OVER);
+        world.reference.sees_to(PRESS);
         world.attach();
         for step in &steps {
             world.step(step);

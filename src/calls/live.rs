@@ -14,7 +14,7 @@ use trunkline_control::{conversations::calls as stored, db::DbError, tenant::Ten
 use trunkline_media::{
     call::{self, Attachment, BoxFuture, CallChannels, CallCommand, CallConfig, Carrier},
     event::EndReason,
-    telephony::CarrierStatus,
+    telephony::{Keys, Transfer, TransferStep},
 };
 
 use super::{
@@ -89,14 +89,18 @@ impl Calls {
         if let Some(observer) = &shared.observer {
             observer.ringing(id, &config);
         }
-        let first = tokio::select! {
-            first = attachments.recv() => first.ok_or(EndReason::MediaLost),
-            // Whatever is asked of a call that nobody hears yet, it comes down to its end.
-            asked = commands.recv() => Err(match asked {
-                Some(CallCommand::HangUp { reason }) => reason,
-                _ => EndReason::ApiHangup,
-            }),
-            () = sleep_until(expires) => Err(EndReason::MediaLost),
+        let mut early = Vec::new();
+        let first = loop {
+            tokio::select! {
+                first = attachments.recv() => break first.ok_or(EndReason::MediaLost),
+                asked = commands.recv() => match asked {
+                    Some(CallCommand::HangUp { reason }) => break Err(reason),
+                    // A call that nobody hears yet can do nothing else.
+                    Some(command) => early.extend((early.len() < COMMANDS).then_some(command)),
+                    None => break Err(EndReason::ApiHangup),
+                },
+                () = sleep_until(expires) => break Err(EndReason::MediaLost),
+            }
         };
         let first = match first {
             Ok(first) => first,
@@ -110,6 +114,7 @@ impl Calls {
                 return shared.journal.fail(id, said.map_or(end_reason(reason), |said| said.reason));
             }
         };
+        shared.registry.ask_again(id, early);
         let (events, mut received) = mpsc::unbounded_channel();
         let (observer, journal) = (shared.observer.clone(), shared.journal.clone());
         let forward = async move {
@@ -142,13 +147,15 @@ impl Calls {
     }
 }
 
-/// Ends a call at its carrier. That it is ending is noted first, so that a redirect which overtakes the answer is told to hang up.
-struct LiveCarrier {
-    calls: Calls,
-    tenant: TenantId,
-    id: CallId,
-    provider_call_id: String,
-    account: Arc<CarrierAccount>,
+/// A call at its carrier. That it is ending is noted before it is ended, so that a redirect which overtakes the answer is told to hang
+/// up.
+#[derive(Clone)]
+pub(super) struct LiveCarrier {
+    pub(super) calls: Calls,
+    pub(super) tenant: TenantId,
+    pub(super) id: CallId,
+    pub(super) provider_call_id: String,
+    pub(super) account: Arc<CarrierAccount>,
 }
 
 impl std::fmt::Debug for LiveCarrier {
@@ -174,6 +181,18 @@ impl Carrier for LiveCarrier {
             }
             account.hang_up(&provider_call_id).await.map_err(|error| error.to_string())
         })
+    }
+
+    fn send_keys(&self, keys: Keys) -> BoxFuture<'static, Result<(), String>> {
+        self.press(keys)
+    }
+
+    fn keys_end_the_stream(&self) -> bool {
+        self.account.twilio().is_some()
+    }
+
+    fn transfer(&self, transfer: Transfer) -> mpsc::Receiver<TransferStep> {
+        self.hand_over(transfer)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A call exists from its voice webhook on: that opens the vendors' sockets and leaves a task that waits for the media stream.
 
 mod account;
+mod control;
 mod live;
 mod media;
 mod reconcile;
@@ -27,6 +28,7 @@ use trunkline_media::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use self::control::{Bus, Transfers};
 pub use self::registry::{Registry, RegistryGauges};
 use crate::{compose::Composer, config::Settings, journal::JournalHandle};
 
@@ -50,6 +52,9 @@ struct Shared {
     /// Where they reach this node; no trailing slash.
     node_url: String,
     observer: Option<Arc<dyn Observer>>,
+    transfers: Transfers,
+    /// The way to calls of other nodes; `None`: there is none.
+    bus: Option<Bus>,
 }
 
 /// Somebody who watches calls: a demonstration, a test.
@@ -82,7 +87,21 @@ impl Calls {
     pub fn new(config: CallsConfig) -> Self {
         let CallsConfig { settings, control, composer, journal, node, public_url, node_url, observer } = config;
         let registry = Registry::new(settings.max_calls);
-        Self(Arc::new(Shared { settings, control, composer, registry, journal, node, public_url, node_url, observer }))
+        let transfers = Transfers::default();
+        let bus = control.redis.clone().map(|redis| Bus::new(redis, &node));
+        Self(Arc::new(Shared {
+            settings,
+            control,
+            composer,
+            registry,
+            journal,
+            node,
+            public_url,
+            node_url,
+            observer,
+            transfers,
+            bus,
+        }))
     }
 
     /// A name for a process, which no other has.
@@ -90,7 +109,7 @@ impl Calls {
         Uuid::now_v7().to_string()
     }
 
-    /// The routes that carriers use, and their description.
+    /// The routes that carriers and those who control calls use, and their description.
     pub fn routes() -> OpenApiRouter<Self> {
         OpenApiRouter::new()
             .routes(routes!(webhooks::twilio::twilio))
@@ -99,7 +118,7 @@ impl Calls {
             .route("/v1/webhooks/vonage", get(webhooks::vonage::vonage_get).post(webhooks::vonage::vonage_post))
             .layer(DefaultBodyLimit::max(MAX_WEBHOOK))
             .route("/media/twilio/{conversation}", get(media::twilio::twilio))
-            .route("/media/vonage/{conversation}", get(media::vonage::vonage))
+            .merge(control::routes())
     }
 
     /// Calls that are alive.

@@ -9,7 +9,10 @@ use std::{
 };
 
 use dashmap::DashMap;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 use trunkline_base::{CallId, Secret};
 use trunkline_control::tenant::TenantId;
@@ -21,6 +24,7 @@ use trunkline_media::{
 
 use super::{
     account::CarrierAccount,
+    control::Told,
     socket::AxumSocket,
     state,
     token::{self, TokenHash},
@@ -244,11 +248,24 @@ impl Registry {
         }
     }
 
-    /// The carrier says that one of its calls is over.
-    pub(super) fn over(&self, id: CallId, provider_call_id: &str, status: CarrierStatus) {
-        if let Some(live) = self.calls.get(&id).filter(|live| live.provider_call_id == provider_call_id) {
-            let _ = live.word.set(status);
-            let _ = live.commands.try_send(CallCommand::HangUp { reason: state::end_of_live(status) });
+    /// Asks something of a tenant's call.
+    pub(super) fn command(&self, tenant: TenantId, id: CallId, command: CallCommand) -> Told {
+        let Some(live) = self.calls.get(&id).filter(|live| live.tenant == tenant) else { return Told::Unknown };
+        if live.ending {
+            return Told::Over;
+        }
+        match live.commands.try_send(command) {
+            Ok(()) => Told::Done,
+            Err(TrySendError::Full(_)) => Told::Busy,
+            Err(TrySendError::Closed(_)) => Told::Over,
+        }
+    }
+
+    /// Gives a call what was asked of it before it could do it.
+    pub(super) fn ask_again(&self, id: CallId, commands: Vec<CallCommand>) {
+        let Some(live) = self.calls.get(&id) else { return };
+        for command in commands {
+            let _ = live.commands.try_send(command);
         }
     }
 

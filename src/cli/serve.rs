@@ -102,6 +102,7 @@ pub struct Server {
     journal: JournalWriter,
     storage: Storage,
     listening: Listening,
+    _nodes: Option<AbortOnDropHandle<()>>,
     _upkeep: [AbortOnDropHandle<()>; 5],
 }
 
@@ -176,7 +177,8 @@ impl Server {
             AbortOnDropHandle::new(tokio::spawn(async move { edge.limiter.keep().await })),
             AbortOnDropHandle::new(tokio::spawn(idempotency::keep_clean(control.clone()))),
         ];
-        Ok(Self { addr, public_url, control, calls, journal, storage, listening, _upkeep: upkeep })
+        let nodes = calls.listen_to_nodes();
+        Ok(Self { addr, public_url, control, calls, journal, storage, listening, _nodes: nodes, _upkeep: upkeep })
     }
 
     /// The address that it listens on.

@@ -133,6 +133,8 @@ const fn status(answered: bool, reason: EndReason) -> Status {
         EndReason::CallerHangup
         | EndReason::AgentHangup
         | EndReason::ApiHangup
+        | EndReason::Transferred
+        | EndReason::Voicemail
         | EndReason::MaxDuration
         | EndReason::Idle
         | EndReason::Drained => {
@@ -151,6 +153,8 @@ pub const fn end_reason(reason: EndReason) -> &'static str {
         EndReason::CallerHangup => "caller_hangup",
         EndReason::AgentHangup => "agent_hangup",
         EndReason::ApiHangup => "api_hangup",
+        EndReason::Transferred => "transferred",
+        EndReason::Voicemail => "voicemail",
         EndReason::MaxDuration => "max_duration",
         EndReason::Idle => "idle",
         EndReason::MediaLost => "media_lost",
@@ -166,11 +170,14 @@ pub const fn source(source: TurnSource) -> &'static str {
         TurnSource::Speech => "speech",
         TurnSource::Dtmf => "dtmf",
         TurnSource::Backchannel => "backchannel",
+        TurnSource::Consent => "consent",
         TurnSource::Greeting => "greeting",
         TurnSource::Llm => "llm",
         TurnSource::Idle => "idle",
         TurnSource::Goodbye => "goodbye",
         TurnSource::Say => "say",
+        TurnSource::Hold => "hold",
+        TurnSource::Voicemail => "voicemail",
         TurnSource::Apology => "apology",
         TurnSource::Resume => "resume",
     }

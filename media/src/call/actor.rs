@@ -11,6 +11,7 @@ use trunkline_base::Clock;
 
 use super::{
     Attachment, BoxFuture, CallChannels, CallCommand, CallConfig, CallPeers, CallSummary, Carrier,
+    asked::{Asked, pressing, transferring},
     recorder::Recorder,
     socket::{self, MediaSocket},
 };
@@ -19,7 +20,7 @@ use crate::{
     event::{CallEventKind, EndReason, ToolOutcome},
     llm::{Llm, LlmEvent, LlmStream},
     stt::{SttCommand, SttEvent, SttSession},
-    telephony::{BadMessageLimit, CLOSE_NORMAL, MediaCodec, SocketMessage},
+    telephony::{BadMessageLimit, CLOSE_NORMAL, MediaCodec, SocketMessage, Transfer},
     time::MediaTime,
     tools::ToolRunner,
     tts::{TtsCommand, TtsEvent, TtsSession},
@@ -81,8 +82,9 @@ pub(super) struct Call<S> {
     generation: Option<LlmStream>,
     tools: Arc<dyn ToolRunner>,
     running_tools: JoinSet<(String, ToolOutcome)>,
-    carrier: Arc<dyn Carrier>,
+    pub(super) carrier: Arc<dyn Carrier>,
     hanging_up: Option<(EndReason, BoxFuture<'static, Result<(), String>>)>,
+    pub(super) asked: Asked,
 }
 
 /// Runs a call from its first media stream to its end, or, if it is taken up again, from its first stream in this process.
@@ -137,6 +139,7 @@ impl<S: MediaSocket> Call<S> {
             running_tools: JoinSet::new(),
             carrier: peers.carrier,
             hanging_up: None,
+            asked: Asked::default(),
             config,
         }
     }
@@ -186,6 +189,8 @@ impl<S: MediaSocket> Call<S> {
                 }
                 command = self.channels.commands.recv(), if self.commands_open => self.on_command(command),
                 result = hung_up(&mut self.hanging_up) => self.on_hung_up(result).await,
+                step = transferring(&mut self.asked.transfer) => self.on_transfer_step(step),
+                (call, result) = pressing(&mut self.asked.pressing) => self.on_keys_pressed(call, result),
                 () = wake.as_mut() => {}
             }
             let now = self.now();
@@ -205,6 +210,7 @@ impl<S: MediaSocket> Call<S> {
                 self.perform_one(output).await;
             }
             let now = self.now();
+            self.press_keys();
             self.pump(now).await;
             self.drain_recording(now).await;
             match self.machine.poll_output() {
@@ -284,6 +290,13 @@ impl<S: MediaSocket> Call<S> {
                     self.hanging_up = Some((reason, Box::pin(bounded)));
                 }
             }
+            Output::SendKeys { keys, call } => self.asked.keys.push_back((keys, call)),
+            Output::Transfer { transfer } => self.asked.transfer = Some(self.carrier.transfer(transfer)),
+            Output::CancelTransfer => self.give_up_transfer(now),
+            Output::Leave { reason } => {
+                self.close_socket().await;
+                self.close(now, reason).await;
+            }
             Output::Event(event) => {
                 if let CallEventKind::Ended { reason } = event.kind {
                     self.summary.reason = Some(reason);
@@ -306,7 +319,8 @@ impl<S: MediaSocket> Call<S> {
             self.detach(now);
         }
         self.reattach_by = None;
-        self.summary.reattached += u32::from(self.answered);
+        let away = std::mem::take(&mut self.asked.away);
+        self.summary.reattached += u32::from(self.answered && !away);
         self.answered = true;
         let Attachment { socket, codec, started } = attachment;
         self.line = Some(Line { socket, codec, format: started.format, attached_at: now, next_audio: now });
@@ -391,13 +405,19 @@ impl<S: MediaSocket> Call<S> {
 
     fn on_command(&mut self, command: Option<CallCommand>) {
         let now = self.now();
-        match command {
-            Some(CallCommand::Say { text, interruptible }) => {
-                self.machine.handle_input(now, Input::Say { text, interruptible });
-            }
-            Some(CallCommand::HangUp { reason }) => self.machine.handle_input(now, Input::HangUp { reason }),
-            None => self.commands_open = false,
-        }
+        let Some(command) = command else {
+            self.commands_open = false;
+            return;
+        };
+        let input = match command {
+            CallCommand::Say { text, interruptible } => Input::Say { text, interruptible },
+            CallCommand::HangUp { reason } => Input::HangUp { reason },
+            CallCommand::Hold { on } => Input::Hold { on },
+            CallCommand::SendKeys { keys } => Input::SendKeys { keys },
+            CallCommand::Transfer { target, mode } => Input::Transfer { transfer: Transfer { target, mode } },
+            CallCommand::AnsweredBy { by } => Input::AnsweredBy { by },
+        };
+        self.machine.handle_input(now, input);
     }
 
     /// The carrier knows; now the socket may go.

@@ -30,6 +30,8 @@ impl<S: MediaSocket> Call<S> {
                 }
             }
             Ok(Inbound::Dtmf { digit }) => self.machine.handle_input(now, Input::Dtmf { digit: digit.into_inner() }),
+            // The carrier has it because we asked: the call goes on.
+            Ok(Inbound::Stopped) if self.asked.away => self.detach(now),
             Ok(Inbound::Stopped) => {
                 self.line = None;
                 self.on_line_over(now);
@@ -67,13 +69,19 @@ impl<S: MediaSocket> Call<S> {
                 self.pcm.extend(payload.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
             }
         }
-        let heard_at = at.saturating_sub(self.ear.withheld());
-        let heard = self.ear.convert(payload);
-        if !heard.is_empty() {
-            // No recogniser listens any more when the call is about to fail for it.
-            let _ = self.stt.audio.send(SttAudio { at: heard_at, data: heard });
+        let listens = self.machine.listens();
+        if listens != self.asked.listened {
+            self.asked.listened = listens;
+            self.vad.reset();
+            while self.vad.poll_event().is_some() {}
         }
-        self.vad.push(at, &self.pcm);
+        // On hold the recogniser hears silence, for its times go by what it hears, and its socket is closed if it hears nothing.
+        let data = if listens { payload } else { Bytes::from(vec![format.silence_byte(); payload.len()]) };
+        // No recogniser listens any more when the call is about to fail for it.
+        let _ = self.stt.audio.send(SttAudio { at, data });
+        if listens {
+            self.vad.push(at, &self.pcm);
+        }
         while let Some(event) = self.vad.poll_event() {
             self.machine.handle_input(
                 now,
@@ -90,9 +98,9 @@ impl<S: MediaSocket> Call<S> {
     pub(super) fn detach(&mut self, now: MediaTime) {
         if self.line.take().is_some() {
             self.on_line_over(now);
-            // From now on, and not from when the write began that has failed just now.
-            self.reattach_by = Some(self.now() + self.config.limits.reattach);
-            self.machine.handle_input(now, Input::Detached);
+            // From now on, and not from when the write began that has failed just now. A transfer has a limit of its own.
+            self.reattach_by = self.asked.transfer.is_none().then(|| self.now() + self.config.limits.reattach);
+            self.machine.handle_input(now, if self.asked.away { Input::Moved } else { Input::Detached });
         }
     }
 

@@ -8,6 +8,7 @@
 //! the machine's `clear` and the wire is then no queue in which a frame of the old reply could hide.
 
 mod actor;
+mod asked;
 mod inbound;
 mod outbound;
 mod recorder;
@@ -15,6 +16,7 @@ mod socket;
 
 use std::{fmt::Debug, future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use trunkline_base::{CallId, Clock, Personal};
 
@@ -24,7 +26,7 @@ use crate::{
     event::{CallEvent, EndReason},
     llm::Llm,
     stt::SttSession,
-    telephony::{MediaCodec, Started},
+    telephony::{AnsweredBy, Keys, MediaCodec, Started, Transfer, TransferMode, TransferStep},
     tools::ToolRunner,
     tts::TtsSession,
     turn::{Resumed, TurnConfig},
@@ -96,10 +98,20 @@ pub struct CallPeers {
 /// A future that a trait object returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The carrier's word on ending a call: closing a socket does not end it.
+/// What only the carrier can do to a call: closing a socket does not end it, and nothing but sound goes through one.
 pub trait Carrier: Debug + Send + Sync {
     /// Ends the call; an `Ok` means that the carrier confirmed it, or that it was over already. The error holds nothing secret.
     fn hang_up(&self, reason: EndReason) -> BoxFuture<'static, Result<(), String>>;
+
+    /// Presses keys towards the caller. An `Ok` means that the carrier took them. The error holds nothing secret.
+    fn send_keys(&self, keys: Keys) -> BoxFuture<'static, Result<(), String>>;
+
+    /// Whether a carrier that presses keys ends the call's stream for that, and opens another.
+    fn keys_end_the_stream(&self) -> bool;
+
+    /// Hands the caller to somebody else. Its steps come until [`TransferStep::Over`]; whoever drops the receiver has given the transfer
+    /// up, and what is not connected by then is hung up.
+    fn transfer(&self, transfer: Transfer) -> mpsc::Receiver<TransferStep>;
 }
 
 /// A media socket that has begun its stream.
@@ -119,7 +131,8 @@ impl<S> Debug for Attachment<S> {
 }
 
 /// What the outside may ask of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
 pub enum CallCommand {
     /// Say this.
     Say {
@@ -132,6 +145,28 @@ pub enum CallCommand {
     HangUp {
         /// Why.
         reason: EndReason,
+    },
+    /// Put the caller on hold, or take them off it: the agent neither speaks nor listens.
+    Hold {
+        /// Which.
+        on: bool,
+    },
+    /// Press keys.
+    SendKeys {
+        /// Which.
+        keys: Keys,
+    },
+    /// Hand the caller to somebody else. While a transfer is under way, another is ignored.
+    Transfer {
+        /// The number, in E.164.
+        target: Personal<String>,
+        /// How.
+        mode: TransferMode,
+    },
+    /// The carrier tells who or what answered.
+    AnsweredBy {
+        /// Who.
+        by: AnsweredBy,
     },
 }
 

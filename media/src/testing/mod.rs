@@ -3,47 +3,26 @@
 //! A fake only ever does what its script says, and says what was asked of it. They are one of two levels of simulation; the other is
 //! the vendors' simulators, which speak wire formats to the real drivers.
 
+mod carrier;
 mod llm;
 mod socket;
 mod stt;
 mod tts;
 
 pub use self::{
+    carrier::{FakeCarrier, FakeTransfer},
     llm::{FakeLlm, FakeReply},
     socket::{FakeSocket, SocketEnd, pair},
     stt::FakeStt,
     tts::{FakeTts, FakeTtsScript},
 };
-use crate::{
-    call::{BoxFuture, Carrier},
-    event::{EndReason, ToolOutcome},
-    llm::ToolCall,
-    tools::ToolRunner,
-};
+use crate::{call::BoxFuture, event::ToolOutcome, llm::ToolCall, tools::ToolRunner};
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-
-/// A carrier that confirms every hang-up and remembers it.
-#[derive(Debug, Clone, Default)]
-pub struct FakeCarrier(Arc<Mutex<Vec<EndReason>>>);
-
-impl FakeCarrier {
-    /// Why it was asked to hang up, each time.
-    pub fn hang_ups(&self) -> Vec<EndReason> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Carrier for FakeCarrier {
-    fn hang_up(&self, reason: EndReason) -> BoxFuture<'static, Result<(), String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
-        Box::pin(async { Ok(()) })
-    }
-}
 
 /// Tools that answer after a while, and remember which were started and which came to their end.
 #[derive(Debug, Clone, Default)]

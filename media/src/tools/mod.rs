@@ -1,9 +1,12 @@
-//! The tools that an agent may call. `end_call` is built into the turn machine; all others run here, each within its limit.
+//! The tools that an agent may call. Those that end the call, hand it over or press keys are built into the turn machine; all others run
+//! here, each within its limit.
 
+mod handing_over;
 pub mod salesforce;
 
 use std::{fmt::Debug, time::Duration};
 
+pub use self::handing_over::{press_keys, transfer};
 use crate::{
     call::BoxFuture,
     event::ToolOutcome,

@@ -6,11 +6,11 @@ use super::{
     history::Segment,
     interruption::Interruption,
     io::Output,
-    reply::{Answering, Generation, Reply},
+    reply::{Answering, Generation, Reply, Then},
     timers::Timer,
 };
 use crate::{
-    event::{CallEventKind, EndReason, TurnSource},
+    event::{CallEventKind, TurnSource},
     ids::GenerationId,
     llm::{LlmEvent, LlmRequest},
     time::MediaTime,
@@ -33,7 +33,10 @@ pub(super) struct Speculation {
 
 impl TurnMachine {
     pub(super) fn on_say(&mut self, now: MediaTime, text: String, interruptible: bool) {
-        if self.reply.is_some() || self.phase == Phase::Waiting {
+        if self.machine.is_some() {
+            return;
+        }
+        if self.reply.is_some() || self.phase == Phase::Waiting || !self.listens() {
             self.says.push_back((text, interruptible));
         } else if self.phase == Phase::Live {
             self.say(now, TurnSource::Say, &text, interruptible, None);
@@ -47,7 +50,7 @@ impl TurnMachine {
         source: TurnSource,
         text: &str,
         interruptible: bool,
-        then: Option<EndReason>,
+        then: Option<Then>,
     ) {
         self.discard_speculation(now);
         self.begin_reply(now, source, None);
@@ -66,7 +69,8 @@ impl TurnMachine {
         }
         if let Some(reply) = &self.reply {
             // Words over a greeting that was not heard yet are a hello: the greeting answers them.
-            if reply.source != TurnSource::Greeting || reply.first_frame.is_some() {
+            let hello = matches!(reply.source, TurnSource::Greeting | TurnSource::Consent);
+            if !hello || reply.first_frame.is_some() {
                 self.unanswered = Some(answering);
             }
             return;
@@ -120,6 +124,7 @@ impl TurnMachine {
         let mut reply = Reply::new(id, turn, source, self.config.format.rate);
         reply.answering = answering;
         self.reply = Some(reply);
+        self.owed &= source != TurnSource::Llm;
         self.interruption = Interruption::None;
         self.timers.stop(Timer::Idle);
         self.emit(now, CallEventKind::ReplyStarted { reply: id, turn, source });

@@ -8,7 +8,7 @@ use super::{
     CallerTurn, Phase, TurnMachine, endpointing,
     interruption::{Interruption, Words, read},
     io::Output,
-    reply::Answering,
+    reply::{Answering, Then},
     timers::Timer,
 };
 use crate::{
@@ -29,6 +29,9 @@ const LATE: Duration = Duration::from_millis(300);
 
 impl TurnMachine {
     pub(super) fn on_voice_started(&mut self, now: MediaTime, at: MediaTime) {
+        if !self.listens() {
+            return;
+        }
         self.endpointing.handle_speech_started(at);
         // Sound puts the prompt off; only words, which may be missing for ever, put it away.
         if self.timers.is_set(Timer::Idle) {
@@ -42,6 +45,9 @@ impl TurnMachine {
 
     pub(super) fn on_voice_stopped(&mut self, now: MediaTime, at: MediaTime) {
         self.endpointing.handle_speech_stopped(at);
+        if !self.listens() {
+            return;
+        }
         if let Interruption::Held { speech_began, .. } = self.interruption {
             let wait = Interruption::wait_after_speech(speech_began, at, now, self.config.profile(self.state()));
             self.timers.set(Timer::FalseInterruption, wait);
@@ -123,10 +129,11 @@ impl TurnMachine {
                 };
                 self.emit(now, kind);
                 // An agent that cannot hear must not keep a caller on the line.
-                if self.phase == Phase::Live {
-                    self.cut_reply(now, InterruptionCause::Command);
-                    let apology = self.config.apology.clone();
-                    self.say(now, TurnSource::Apology, &apology, false, Some(EndReason::VendorFailed));
+                self.deaf = true;
+                if self.transfer.is_some() || self.machine.is_some() {
+                    // What is under way needs no ears.
+                } else if self.phase == Phase::Live {
+                    self.leave_deaf(now);
                 } else {
                     self.hang_up(now, EndReason::VendorFailed);
                 }
@@ -143,9 +150,20 @@ impl TurnMachine {
         }
     }
 
+    /// Ends the call with an apology: nothing that the caller says is heard.
+    pub(super) fn leave_deaf(&mut self, now: MediaTime) {
+        self.held = false;
+        self.cut_reply(now, InterruptionCause::Command);
+        let apology = self.config.apology.clone();
+        self.say(now, TurnSource::Apology, &apology, false, Some(Then::HangUp(EndReason::VendorFailed)));
+    }
+
     /// The recogniser's own voice activity: missing for some speech and there for some noise, so it starts the clock of a pause
     /// that voice activity did not, and nothing else.
     fn on_recogniser_heard_speech(&mut self, now: MediaTime, at: MediaTime) {
+        if !self.listens() {
+            return;
+        }
         self.timers.stop(Timer::Idle);
         if self.endpointing.voiced_since().is_none() {
             let wait = now + self.config.profile(self.state()).false_after;
@@ -159,7 +177,7 @@ impl TurnMachine {
 
     /// Opens the caller's turn at its first word. Says whether the words are news.
     fn note_words(&mut self, now: MediaTime, text: &str, start: MediaTime, end: MediaTime) -> bool {
-        if text.trim().is_empty() || matches!(self.phase, Phase::Ending(_)) {
+        if text.trim().is_empty() || matches!(self.phase, Phase::Ending(_)) || !self.listens() {
             return false;
         }
         let late = end <= self.committed_until || (start < self.committed_until && end <= self.committed_until + LATE);
@@ -276,6 +294,8 @@ impl TurnMachine {
         }
         let Some(turn) = self.caller.take() else { return };
         self.end_caller_turn(now, &turn, source);
+        self.note_conversed(&turn);
+        self.failed_transfers = 0;
         let text = turn.text();
         self.take_up_open_turn();
         self.history.push_caller(&text);
@@ -316,6 +336,7 @@ impl TurnMachine {
             self.cut_reply(now, InterruptionCause::BargeIn);
         }
         let Some((turn, text)) = self.end_keys(now) else { return };
+        self.conversed = true;
         self.discard_speculation(now);
         self.take_up_open_turn();
         self.history.push_caller(&text);

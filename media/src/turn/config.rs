@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{audio::AudioFormat, llm::ToolSpec, stt::TurnDetection};
+use crate::{audio::AudioFormat, llm::ToolSpec, stt::TurnDetection, telephony::Transfer};
 
 /// How one agent takes turns.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub struct TurnConfig {
     pub format: AudioFormat,
     /// Start thinking on a guess that the turn is over. Default true: saves 150–250 ms a turn and costs up to twice the tokens.
     pub eager: bool,
+    /// Said before the greeting and whatever the caller does: that the call is recorded. Default none.
+    pub consent: Option<String>,
     /// Said first, as soon as the caller can hear. `None`: the agent waits to be spoken to.
     pub greeting: Option<Greeting>,
     /// Said instead when a call is taken up again whose process has died. `None`: the agent goes on without a word about it.
@@ -29,6 +31,20 @@ pub struct TurnConfig {
     pub apology: String,
     /// Said while a second model is tried. `None`: silence.
     pub filler: Option<String>,
+    /// Said before the caller is put on hold. Default none.
+    pub on_hold: Option<String>,
+    /// Said when the caller is taken off it. `None`: the agent goes on without a word about it.
+    pub off_hold: Option<String>,
+    /// Said before the caller is handed over, if the agent has said nothing else. `None`: silence.
+    pub transfer_words: Option<String>,
+    /// The tool by which the model hands the caller over. Default none.
+    pub transfer_tool: Option<TransferTool>,
+    /// How long a transfer may take once the carrier is asked. Default 90 s: longer than anybody's telephone rings.
+    pub transfer_limit: Duration,
+    /// The name of the tool by which the model presses keys. Default none.
+    pub keys_tool: Option<String>,
+    /// When a machine answers.
+    pub voicemail: Voicemail,
     /// When the caller says nothing.
     pub idle: IdleConfig,
     /// The call's longest duration. Default 30 min.
@@ -56,6 +72,44 @@ pub struct Greeting {
     pub text: String,
     /// Whether the caller can cut it.
     pub interruptible: bool,
+}
+
+/// The tool by which the model hands the caller over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferTool {
+    /// What the model calls it.
+    pub name: String,
+    /// Whom it may name, and what that means.
+    pub targets: Vec<(String, Transfer)>,
+}
+
+/// When a machine answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voicemail {
+    /// What to do. Default: hang up.
+    pub action: VoicemailAction,
+    /// What to leave.
+    pub message: Option<String>,
+    /// How long the agent waits for the end of the machine's greeting before it leaves its message all the same. Default 45 s.
+    pub limit: Duration,
+}
+
+/// What to do when a machine answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VoicemailAction {
+    /// Hang up.
+    #[default]
+    HangUp,
+    /// Leave the message after the beep, then hang up.
+    LeaveMessage,
+    /// Talk to it as to a human.
+    Continue,
+}
+
+impl Default for Voicemail {
+    fn default() -> Self {
+        Self { action: VoicemailAction::default(), message: None, limit: Duration::from_secs(45) }
+    }
 }
 
 /// When the caller says nothing.
@@ -127,11 +181,19 @@ impl Default for TurnConfig {
             turn_detection: TurnDetection::Endpointing,
             format: AudioFormat::MULAW_8K,
             eager: true,
+            consent: None,
             greeting: None,
             resume: Some("Sorry, we were cut off for a moment.".into()),
             goodbye: None,
             apology: "Sorry, I did not get that. Could you say it again?".into(),
             filler: Some("One moment, please.".into()),
+            on_hold: None,
+            off_hold: Some("Thank you for waiting.".into()),
+            transfer_words: Some("One moment, please, I am connecting you.".into()),
+            transfer_tool: None,
+            transfer_limit: Duration::from_secs(90),
+            keys_tool: None,
+            voicemail: Voicemail::default(),
             idle: IdleConfig::default(),
             max_duration: Duration::from_secs(1800),
             dtmf_collect: Duration::from_secs(2),

@@ -15,6 +15,8 @@ const STILL_RUNNING: &str = r#"{"status":"still running"}"#;
 pub(super) struct CalledTool {
     pub(super) call: ToolCall,
     pub(super) outcome: Option<ToolOutcome>,
+    /// Whether its reply is over without waiting for the answer.
+    pub(super) detached: bool,
 }
 
 /// What one generation of a reply contributed: text, then tools.
@@ -166,7 +168,10 @@ mod tests {
         let mut history = History::default();
         let call = ToolCall { id: "t1".into(), name: "find".into(), arguments: Personal::new(serde_json::json!({})) };
         history.push_agent(
-            vec![Segment { text: "Let me see.".into(), tools: vec![CalledTool { call, outcome: None }] }],
+            vec![Segment {
+                text: "Let me see.".into(),
+                tools: vec![CalledTool { call, outcome: None, detached: false }],
+            }],
             Some(3),
         );
         assert_eq!(texts(&history), ["agent: Let", "tool: {\"status\":\"still running\"}"]);

@@ -9,6 +9,7 @@ use crate::{
     ids::{Epoch, GenerationId, MarkId, ReplyId, TurnId},
     llm::{LlmEvent, LlmRequest, ToolCall},
     stt::SttEvent,
+    telephony::{AnsweredBy, Keys, Transfer, TransferOutcome},
     time::MediaTime,
     tts::AlignedChar,
 };
@@ -24,6 +25,8 @@ pub enum Input {
     },
     /// The media socket was lost, and may come back. `unheard` is what the carrier had not played.
     Detached,
+    /// The carrier has taken the stream away for us, to press keys or to move the caller: that is no fault, and may be for good.
+    Moved,
     /// A mark came back.
     Mark {
         /// Which.
@@ -130,6 +133,38 @@ pub enum Input {
         /// Why.
         reason: EndReason,
     },
+    /// The outside puts the caller on hold, or takes them off it.
+    Hold {
+        /// Which.
+        on: bool,
+    },
+    /// The outside wants keys pressed.
+    SendKeys {
+        /// Which.
+        keys: Keys,
+    },
+    /// The carrier took keys, or did not.
+    KeysSent {
+        /// The model's id for the call, if it was the model that wanted them.
+        call: Option<String>,
+        /// Why it did not, without anything personal or secret.
+        error: Option<String>,
+    },
+    /// The outside wants the caller handed to somebody else.
+    Transfer {
+        /// To whom, and how.
+        transfer: Transfer,
+    },
+    /// The transfer under way is over.
+    TransferOver {
+        /// How it went.
+        outcome: TransferOutcome,
+    },
+    /// The carrier says who or what answered.
+    AnsweredBy {
+        /// Who.
+        by: AnsweredBy,
+    },
     /// The caller hung up, or the line is gone for good.
     Closed {
         /// Why, if it was not our own hanging up.
@@ -207,6 +242,25 @@ pub enum Output {
     FinalizeStt,
     /// End the call at the carrier, then close the socket.
     HangUp {
+        /// Why.
+        reason: EndReason,
+    },
+    /// Press keys.
+    SendKeys {
+        /// Which.
+        keys: Keys,
+        /// The model's id for the call, if it was the model that wanted them.
+        call: Option<String>,
+    },
+    /// Have the carrier hand the caller over.
+    Transfer {
+        /// To whom, and how.
+        transfer: Transfer,
+    },
+    /// The transfer is given up: what is not connected is not to be.
+    CancelTransfer,
+    /// The caller is somebody else's: close the socket, and tell the carrier nothing.
+    Leave {
         /// Why.
         reason: EndReason,
     },

@@ -16,11 +16,13 @@
 //! of [`endpointing`], [`interruption`], [`playout`] and [`reply`] answers one question purely, and the machine alone acts.
 
 mod agent;
+mod answered;
 mod caller;
 mod clauses;
 mod config;
 mod endpointing;
 mod history;
+mod holding;
 mod interruption;
 mod io;
 mod playout;
@@ -30,23 +32,29 @@ mod speaking;
 mod stopping;
 mod thinking;
 mod timers;
+mod transferring;
 
 use std::collections::VecDeque;
 
 use trunkline_base::Personal;
 
-pub use config::{AgentState, Greeting, IdleConfig, Profile, TurnConfig, default_backchannels};
+pub use config::{
+    AgentState, Greeting, IdleConfig, Profile, TransferTool, TurnConfig, Voicemail, VoicemailAction,
+    default_backchannels,
+};
 pub use io::{Input, Output};
 pub use resuming::{PastTurn, Resumed};
 pub use timers::Timer;
 
 use self::{
     agent::Speculation,
+    answered::Machine,
     endpointing::{CallerTurn, Endpointing},
     history::History,
     interruption::Interruption,
-    reply::{Answering, Reply},
+    reply::{Answering, Reply, Then},
     timers::Timers,
+    transferring::Transferring,
 };
 use crate::{
     event::{CallEvent, CallEventKind, Direction, EndReason, Speaker, TurnSource},
@@ -56,6 +64,9 @@ use crate::{
 
 /// The name under which the built-in tool that ends the call is offered to the model.
 pub const END_CALL: &str = "end_call";
+
+/// How long the end of a call waits for something that must not be cut and ends soon.
+const LATER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Whether the call lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +114,24 @@ pub struct TurnMachine {
     /// Failures in a row of what makes the agent speak.
     failures: u32,
 
+    // What the outside has done with the call.
+    /// Whether the greeting follows what is said before it.
+    greets_next: bool,
+    held: bool,
+    /// Whether something that the caller said waits for when the agent listens again.
+    owed: bool,
+    transfer: Option<Transferring>,
+    /// Transfers in a row that came to nothing without a word of the caller between them.
+    failed_transfers: u32,
+    /// Whether the carrier has taken the stream away for us.
+    away: bool,
+    machine: Option<Machine>,
+    /// When the caller last heard a reply to its end, and whether they have answered one.
+    heard_whole_at: Option<MediaTime>,
+    conversed: bool,
+    /// Whether the recogniser has failed for good.
+    deaf: bool,
+
     // Numbers.
     seq: u64,
     next_turn: TurnId,
@@ -135,6 +164,16 @@ impl TurnMachine {
             is_resumed: false,
             left_open: None,
             failures: 0,
+            greets_next: false,
+            held: false,
+            owed: false,
+            transfer: None,
+            failed_transfers: 0,
+            away: false,
+            machine: None,
+            heard_whole_at: None,
+            conversed: false,
+            deaf: false,
             seq: 0,
             next_turn: TurnId(1),
             next_reply: ReplyId(1),
@@ -151,6 +190,10 @@ impl TurnMachine {
         match input {
             Input::Attached { stream } => self.on_attached(now, stream),
             Input::Detached => self.on_detached(now),
+            Input::Moved => {
+                self.away |= self.attached;
+                self.on_detached(now);
+            }
             Input::Mark { mark } => self.on_mark(now, mark),
             Input::AudioSent { epoch, samples } => self.on_audio_sent(now, epoch, samples),
             Input::SpeechStarted { at } => self.on_voice_started(now, at),
@@ -171,6 +214,12 @@ impl TurnMachine {
             Input::Dtmf { digit } => self.on_dtmf(now, digit),
             Input::Say { text, interruptible } => self.on_say(now, text.into_inner(), interruptible),
             Input::HangUp { reason } => self.hang_up_now(now, reason),
+            Input::Hold { on } => self.on_hold(now, on),
+            Input::SendKeys { keys } => self.on_send_keys(now, keys),
+            Input::KeysSent { call, error } => self.on_keys_sent(now, call, error),
+            Input::Transfer { transfer } => self.on_transfer(now, transfer),
+            Input::TransferOver { outcome } => self.on_transfer_over(now, outcome),
+            Input::AnsweredBy { by } => self.on_answered_by(now, by),
             Input::Closed { reason } => self.on_closed(now, reason),
         }
     }
@@ -187,6 +236,8 @@ impl TurnMachine {
                 Timer::ReplyStalled => self.on_reply_stalled(now),
                 Timer::Idle => self.on_idle(now),
                 Timer::DtmfCollect => self.commit_keys(now),
+                Timer::TransferTooLong => self.on_transfer_too_long(now),
+                Timer::NoBeep => self.on_no_beep(now),
                 Timer::MaxDuration => self.say_goodbye(now, EndReason::MaxDuration),
             }
         }
@@ -232,7 +283,8 @@ impl TurnMachine {
         if answered {
             self.emit(now, CallEventKind::Answered);
         }
-        self.emit(now, CallEventKind::StreamAttached { stream, reattached: !answered });
+        let away = std::mem::take(&mut self.away);
+        self.emit(now, CallEventKind::StreamAttached { stream, reattached: !answered && !away });
         if !first {
             if self.reply.is_none() && self.phase == Phase::Live {
                 self.restart_idle(now);
@@ -245,6 +297,16 @@ impl TurnMachine {
             return self.go_on(now);
         }
         self.timers.set(Timer::MaxDuration, now + self.config.max_duration);
+        if let Some(consent) = self.config.consent.clone() {
+            self.greets_next = true;
+            self.say(now, TurnSource::Consent, &consent, false, None);
+        } else {
+            self.greet(now);
+        }
+    }
+
+    fn greet(&mut self, now: MediaTime) {
+        self.greets_next = false;
         if let Some(greeting) = self.config.greeting.clone() {
             self.say(now, TurnSource::Greeting, &greeting.text, greeting.interruptible, None);
         } else {
@@ -274,6 +336,14 @@ impl TurnMachine {
 
     fn on_dtmf(&mut self, now: MediaTime, digit: char) {
         self.emit(now, CallEventKind::Dtmf { digit: Personal::new(digit), direction: Direction::Inbound });
+        if !self.listens() || self.phase != Phase::Live {
+            return;
+        }
+        // Whoever presses a key has heard enough; what the keys say is known when they are all there.
+        let cut = |reply: &Reply| reply.interruptible && reply.first_frame.is_some();
+        if self.config.profile(self.state()).interruptions && self.reply.as_ref().is_some_and(cut) {
+            self.accept_interruption(now);
+        }
         self.timers.stop(Timer::Idle);
         if self.keys.is_empty() {
             self.keys_since = now;
@@ -304,20 +374,28 @@ impl TurnMachine {
     }
 
     fn restart_idle(&mut self, now: MediaTime) {
-        if self.phase == Phase::Live && self.attached {
+        if self.phase == Phase::Live && self.attached && self.listens() {
             self.timers.set(Timer::Idle, now + self.config.idle.after);
         }
     }
 
     /// Ends the call as soon as the configured goodbye, if there is one, has been heard.
     fn say_goodbye(&mut self, now: MediaTime, reason: EndReason) {
+        if self.transfer.is_some() || self.machine.is_some() {
+            // What is under way has a limit of its own.
+            self.timers.set(Timer::MaxDuration, now + LATER);
+            return;
+        }
         if self.reply.as_ref().is_some_and(|reply| reply.then.is_some()) {
             // These are last words already.
             return;
         }
+        self.held = false;
         self.cut_reply(now, crate::event::InterruptionCause::Command);
         match self.config.goodbye.clone() {
-            Some(goodbye) if self.attached => self.say(now, TurnSource::Goodbye, &goodbye, false, Some(reason)),
+            Some(goodbye) if self.attached => {
+                self.say(now, TurnSource::Goodbye, &goodbye, false, Some(Then::HangUp(reason)));
+            }
             _ => self.hang_up(now, reason),
         }
     }
@@ -335,6 +413,7 @@ impl TurnMachine {
         }
         self.flush_caller(now);
         self.discard_speculation(now);
+        self.abandon_transfer(now, reason);
         self.phase = Phase::Ending(reason);
         self.timers.stop_all();
         self.outputs.push_back(Output::HangUp { reason });
@@ -344,6 +423,7 @@ impl TurnMachine {
         self.discard_speculation(now);
         self.flush_caller(now);
         self.cut_reply(now, crate::event::InterruptionCause::Command);
+        self.abandon_transfer(now, reason);
         let reason = if let Phase::Ending(ours) = self.phase { ours } else { reason };
         self.timers.stop_all();
         self.emit(now, CallEventKind::Ended { reason });

@@ -23,6 +23,15 @@ pub(super) struct Answering {
     pub(super) transcribed: Option<MediaTime>,
 }
 
+/// What follows a reply that has been heard to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The end of the call.
+    HangUp(EndReason),
+    /// The transfer that waits for it.
+    Transfer,
+}
+
 /// One request to the model.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Generation {
@@ -42,7 +51,7 @@ pub(super) struct Reply {
     pub(super) interruptible: bool,
     pub(super) answering: Option<Answering>,
     /// What follows when it has been heard to its end.
-    pub(super) then: Option<EndReason>,
+    pub(super) then: Option<Then>,
     /// Whether it was begun on a guess that the caller's turn was over.
     pub(super) speculative: bool,
     /// Whether a generation of it failed.
@@ -180,7 +189,7 @@ impl Reply {
     }
 
     pub(super) fn tools_running(&self) -> bool {
-        self.segments.iter().flat_map(|segment| &segment.tools).any(|tool| tool.outcome.is_none())
+        self.segments.iter().flat_map(|segment| &segment.tools).any(|tool| tool.outcome.is_none() && !tool.detached)
     }
 }
 

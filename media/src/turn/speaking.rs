@@ -2,7 +2,7 @@
 
 use trunkline_base::Personal;
 
-use super::{TurnMachine, io::Output, timers::Timer};
+use super::{TurnMachine, io::Output, reply::Then, timers::Timer};
 use crate::{
     audio::Samples,
     event::{CallEventKind, Speaker, TurnLatency, TurnSource},
@@ -40,11 +40,13 @@ impl TurnMachine {
     /// No more text follows.
     pub(super) fn finish_text(&mut self, now: MediaTime) {
         let Some(reply) = &self.reply else { return };
-        if reply.then.is_some()
-            && reply.generated().is_empty()
-            && let Some(goodbye) = self.config.goodbye.clone()
-        {
-            self.push_text(now, &goodbye);
+        let words = match reply.then {
+            Some(Then::HangUp(_)) => self.config.goodbye.clone(),
+            Some(Then::Transfer) => self.config.transfer_words.clone(),
+            None => None,
+        };
+        if let Some(words) = words.filter(|_| reply.generated().is_empty()) {
+            self.push_text(now, &words);
         }
         let Some(reply) = &mut self.reply else { return };
         reply.text_finished = true;

@@ -2,7 +2,9 @@
 
 use trunkline_base::Personal;
 
-use super::{Phase, TurnMachine, agent::FAILURES_ALLOWED, interruption::Interruption, io::Output, timers::Timer};
+use super::{
+    Phase, TurnMachine, agent::FAILURES_ALLOWED, interruption::Interruption, io::Output, reply::Then, timers::Timer,
+};
 use crate::{
     event::{CallEventKind, EndReason, HeardText, InterruptionCause, Speaker, TurnSource},
     time::MediaTime,
@@ -66,8 +68,16 @@ impl TurnMachine {
         let then = self.reply.as_ref().and_then(|reply| reply.then);
         self.end_reply(now, false);
         match then {
-            Some(reason) => self.hang_up(now, reason),
+            Some(then) => self.follow(now, then),
             None => self.after_reply(now),
+        }
+    }
+
+    /// What was to follow the last words follows.
+    fn follow(&mut self, now: MediaTime, then: Then) {
+        match then {
+            Then::HangUp(reason) => self.hang_up(now, reason),
+            Then::Transfer => self.start_transfer(now),
         }
     }
 
@@ -101,6 +111,9 @@ impl TurnMachine {
         };
         self.emit(now, kind);
         if let Some(started) = reply.first_frame {
+            if heard_all {
+                self.heard_whole_at = Some(now);
+            }
             let kind = CallEventKind::TurnEnded {
                 turn: reply.turn,
                 speaker: Speaker::Agent,
@@ -120,10 +133,13 @@ impl TurnMachine {
 
     /// What waited for the reply to be over.
     pub(super) fn after_reply(&mut self, now: MediaTime) {
-        if self.phase != Phase::Live {
+        if self.phase != Phase::Live || !self.listens() {
             return;
         }
-        let open = self.take_up_open_turn();
+        if self.greets_next {
+            return self.greet(now);
+        }
+        let open = self.take_up_open_turn() | std::mem::take(&mut self.owed);
         if let Some(answering) = self.unanswered.take() {
             self.begin_reply(now, TurnSource::Llm, Some(answering));
             self.generate(now);
@@ -167,11 +183,11 @@ impl TurnMachine {
         let give_up = self.failures >= FAILURES_ALLOWED;
         self.outputs.push_back(Output::Clear { epoch });
         self.end_reply(now, true);
-        if let Some(reason) = then {
-            self.hang_up(now, reason);
+        if let Some(then) = then {
+            self.follow(now, then);
         } else if give_up {
             self.hang_up(now, EndReason::VendorFailed);
-        } else if silent {
+        } else if silent && self.listens() {
             let apology = self.config.apology.clone();
             self.say(now, TurnSource::Apology, &apology, true, None);
         } else {

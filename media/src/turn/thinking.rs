@@ -7,6 +7,7 @@ use super::{
     agent::{FAILURES_ALLOWED, ROUNDS_ALLOWED},
     history::{CalledTool, finish_tool},
     io::Output,
+    reply::{Reply, Then},
 };
 use crate::{
     event::{CallEventKind, EndReason, ToolOutcome, TurnSource},
@@ -76,6 +77,10 @@ impl TurnMachine {
         self.failures += 1;
         let Some(reply) = &mut self.reply else { return };
         reply.failed = true;
+        if reply.then.is_some() {
+            // What follows needs no words of the model.
+            return;
+        }
         if reply.generated().is_empty() {
             reply.source = TurnSource::Apology;
             let apology = self.config.apology.clone();
@@ -84,7 +89,7 @@ impl TurnMachine {
         if self.failures >= FAILURES_ALLOWED
             && let Some(reply) = &mut self.reply
         {
-            reply.then = Some(EndReason::VendorFailed);
+            reply.then = Some(Then::HangUp(EndReason::VendorFailed));
         }
     }
 
@@ -95,7 +100,7 @@ impl TurnMachine {
         if call.name == END_CALL {
             // A model that calls this a hundred times ends the call once.
             if !ended_before {
-                reply.then = Some(EndReason::AgentHangup);
+                reply.then = Some(Then::HangUp(EndReason::AgentHangup));
                 reply.interruptible = false;
                 self.emit_tool_called(now, turn, &call);
                 let kind = CallEventKind::ToolFinished {
@@ -112,12 +117,17 @@ impl TurnMachine {
             }
             return;
         }
+        if self.config.transfer_tool.as_ref().is_some_and(|tool| tool.name == call.name) {
+            return self.on_transfer_call(now, turn, call);
+        }
+        if self.config.keys_tool.as_ref().is_some_and(|name| *name == call.name) {
+            return self.on_keys_call(now, turn, call);
+        }
         // What was said before the call is heard while the tool runs, and is not glued to what is said after it.
         self.end_clause(now);
         let Some(reply) = &mut self.reply else { return };
-        let refused = (reply.segment().tools.len() >= CALLS_ALLOWED)
-            .then(|| ToolOutcome::Error("too many calls at once; this one was not made".into()));
-        reply.segment().tools.push(CalledTool { call: call.clone(), outcome: refused.clone() });
+        let refused = too_many(reply);
+        reply.segment().tools.push(CalledTool { call: call.clone(), outcome: refused.clone(), detached: false });
         self.emit_tool_called(now, turn, &call);
         match refused {
             None => self.outputs.push_back(Output::RunTool { turn, call }),
@@ -140,6 +150,14 @@ impl TurnMachine {
     }
 
     pub(super) fn on_tool_finished(&mut self, now: MediaTime, id: &str, outcome: ToolOutcome) {
+        if self.finish_call(now, id, outcome) {
+            self.note_progress(now);
+            self.continue_after_tools(now);
+        }
+    }
+
+    /// Notes a tool's answer. Says whether it is of the reply under way.
+    pub(super) fn finish_call(&mut self, now: MediaTime, id: &str, outcome: ToolOutcome) -> bool {
         let in_reply = self.reply.as_mut().and_then(|reply| {
             reply.segments.iter_mut().find_map(|segment| finish_tool(&mut segment.tools, id, &outcome))
         });
@@ -148,10 +166,7 @@ impl TurnMachine {
             let kind = CallEventKind::ToolFinished { call: id.to_owned(), name, outcome: Personal::new(outcome) };
             self.emit(now, kind);
         }
-        if known {
-            self.note_progress(now);
-            self.continue_after_tools(now);
-        }
+        known
     }
 
     pub(super) fn on_generation_over(&mut self, now: MediaTime) {
@@ -178,4 +193,10 @@ impl TurnMachine {
         }
         self.finish_text(now);
     }
+}
+
+/// Refuses a call beyond what one generation may make.
+pub(super) fn too_many(reply: &mut Reply) -> Option<ToolOutcome> {
+    (reply.segment().tools.len() >= CALLS_ALLOWED)
+        .then(|| ToolOutcome::Error("too many calls at once; this one was not made".into()))
 }

@@ -21,12 +21,16 @@ pub enum Timer {
     Idle,
     /// No more keys came.
     DtmfCollect,
+    /// The carrier does not say how a transfer went.
+    TransferTooLong,
+    /// The end of a machine's greeting was not heard.
+    NoBeep,
     /// The call reached its longest duration.
     MaxDuration,
 }
 
 impl Timer {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::EndOfTurn,
         Self::Finalize,
         Self::FalseInterruption,
@@ -35,6 +39,8 @@ impl Timer {
         Self::ReplyStalled,
         Self::Idle,
         Self::DtmfCollect,
+        Self::TransferTooLong,
+        Self::NoBeep,
         Self::MaxDuration,
     ];
 }

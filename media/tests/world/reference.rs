@@ -11,6 +11,7 @@ use trunkline_media::{
     event::{CallEvent, CallEventKind, Speaker, TurnSource},
     ids::{Epoch, GenerationId, MarkId, ReplyId, TurnId},
     llm::{LlmRequest, Message},
+    telephony::AnsweredBy,
     time::MediaTime,
     turn::{END_CALL, Output, Resumed},
 };
@@ -105,6 +106,15 @@ pub(crate) struct Reference {
     marks: BTreeSet<MarkId>,
     held: bool,
     hang_ups: u32,
+    /// The carrier has taken the stream away for us.
+    moved: bool,
+    on_hold: bool,
+    /// An assistant asks who calls.
+    screened: bool,
+    /// The carrier has been asked for a transfer, and has not said how it went.
+    transferring: bool,
+    /// What the model wants done that the machine sees to itself.
+    own: BTreeSet<String>,
     pub(crate) ended: bool,
     attached: bool,
     /// How the call was taken up again, if it was.
@@ -135,6 +145,16 @@ impl Reference {
 
     pub(crate) fn on_detached(&mut self) {
         self.attached = false;
+    }
+
+    pub(crate) fn on_moved(&mut self) {
+        self.moved |= self.attached;
+        self.attached = false;
+    }
+
+    /// Calls of this tool are no runner's.
+    pub(crate) fn sees_to(&mut self, tool: &str) {
+        self.own.insert(tool.to_owned());
     }
 
     pub(crate) fn on_sent(&mut self, now: MediaTime, epoch: Epoch, samples: Samples) {
@@ -228,13 +248,27 @@ impl Reference {
                 assert!(!self.cancelled.contains(&generation), "a tool of a generation that was thrown away");
                 let open = self.reply.as_ref().expect("a tool runs in a reply");
                 assert!(open.generations.contains(&generation), "a tool of an uncommitted generation");
+                assert!(!self.own.contains(&call.name), "{} is the machine's own", call.name);
                 assert!(call.name != END_CALL && self.run.insert(call.id.clone()), "{} runs twice", call.id);
             }
             Output::FinalizeStt => {}
-            Output::HangUp { .. } => {
+            Output::HangUp { .. } | Output::Leave { .. } => {
                 self.hang_ups += 1;
                 assert_eq!(self.hang_ups, 1, "hung up twice");
+                assert!(!self.transferring, "left with a transfer under way");
             }
+            Output::SendKeys { call, .. } => {
+                if let Some(call) = call {
+                    let generation = self.calls[call];
+                    assert!(!self.cancelled.contains(&generation), "keys of a generation that was thrown away");
+                    assert!(self.run.insert(call.clone()), "{call} is done twice");
+                }
+            }
+            Output::Transfer { .. } => {
+                assert!(!std::mem::replace(&mut self.transferring, true), "two transfers at once");
+                assert!(self.reply.is_none(), "last words are heard before it");
+            }
+            Output::CancelTransfer => assert!(self.transferring, "no transfer is given up"),
             Output::Event(event) => self.on_event(now, event),
         }
     }
@@ -242,6 +276,7 @@ impl Reference {
     fn on_generate(&mut self, request: &LlmRequest) {
         assert!(request.generation > self.last_generation, "generations are counted");
         assert_eq!(self.generation, None, "two generations at once");
+        assert!(!self.on_hold && !self.transferring, "nobody listens, and something is thought of to say");
         self.last_generation = request.generation;
         self.generation = Some(request.generation);
         self.check_past(request);
@@ -279,7 +314,15 @@ impl Reference {
         match &event.kind {
             CallEventKind::Answered => assert!(self.resumed.is_none(), "a call is answered once"),
             CallEventKind::StreamAttached { reattached: false, .. } => {
-                assert!(self.resumed.is_none(), "it had a stream");
+                assert!(self.resumed.is_none() || self.moved, "it had a stream");
+            }
+            CallEventKind::AnsweredBy { by } => self.screened |= *by == AnsweredBy::CallScreening,
+            CallEventKind::Hold { on } => {
+                assert!(std::mem::replace(&mut self.on_hold, *on) != *on, "nothing has changed");
+            }
+            CallEventKind::Transfer { outcome, .. } => {
+                assert_eq!(outcome.is_some(), self.transferring, "one begins after the other is over");
+                self.transferring = false;
             }
             CallEventKind::TurnStarted { turn, speaker } => {
                 assert!(*turn >= self.first_turn, "{turn} was a turn before");
@@ -300,7 +343,8 @@ impl Reference {
                 self.replies += 1;
                 assert_eq!(reply.0, self.replies, "replies are counted");
                 assert!(*turn >= self.first_turn, "{turn} was a turn before");
-                assert!(self.resumed.is_none() || *source != TurnSource::Greeting, "greeted twice");
+                let greets = *source == TurnSource::Greeting && !self.screened;
+                assert!(self.resumed.is_none() || !greets, "greeted twice");
                 // A guess that was not thrown away has become this reply.
                 assert!(self.guess.is_none() || *source == TurnSource::Llm, "a guess beside a reply of another kind");
                 let generations = self.guess.take().into_iter().collect();
@@ -337,6 +381,7 @@ impl Reference {
                 assert_eq!(self.generation.filter(|open| !self.cancelled.contains(open)), None, "still thinking");
                 assert!(self.turns.values().all(|(_, over)| *over), "a turn without an end: {:?}", self.turns);
                 assert!(!self.held, "held for ever");
+                assert!(!self.transferring, "a transfer without an outcome");
             }
             _ => {}
         }

@@ -32,6 +32,9 @@ pub(crate) enum Plan {
     WordsAndTool(u8),
     Tool,
     WordsAndGoodbye(u8),
+    /// Hands over, to somebody that there is or not.
+    WordsAndTransfer(u8, bool),
+    Keys,
     Nothing,
     Fails,
     WordsAndFails(u8),
@@ -39,6 +42,10 @@ pub(crate) enum Plan {
     /// Never says anything.
     Hangs,
 }
+
+/// The tools that the machine sees to itself.
+pub(crate) const HAND_OVER: &str = "hand_over";
+pub(crate) const PRESS: &str = "press";
 
 /// What becomes of the marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +102,7 @@ pub(crate) struct Surroundings {
     at_carrier: VecDeque<(MediaTime, MarkId)>,
     pub(crate) returned: Vec<MarkId>,
     tools: VecDeque<(MediaTime, String)>,
+    keys: VecDeque<(MediaTime, Option<String>)>,
     closing: Option<MediaTime>,
 }
 
@@ -131,6 +139,7 @@ impl Surroundings {
             at_carrier: VecDeque::new(),
             returned: Vec::new(),
             tools: VecDeque::new(),
+            keys: VecDeque::new(),
             closing: None,
         }
     }
@@ -149,6 +158,13 @@ impl Surroundings {
                 self.dry_at = self.now;
                 self.at_carrier.clear();
                 self.reference.on_detached();
+            }
+            Input::Moved => {
+                self.attached = false;
+                self.voiced = false;
+                self.dry_at = self.now;
+                self.at_carrier.clear();
+                self.reference.on_moved();
             }
             Input::SpeechStarted { .. } => self.voiced = true,
             Input::SpeechStopped { .. } => self.voiced = false,
@@ -232,6 +248,10 @@ impl Surroundings {
         }
         if self.voice_works {
             self.speak(10);
+        }
+        while self.keys.front().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, call) = self.keys.pop_front().expect("it was there");
+            self.input(Input::KeysSent { call, error: None });
         }
         while self.tools.front().is_some_and(|(at, _)| *at <= self.now) {
             let (_, call) = self.tools.pop_front().expect("it was there");
@@ -371,7 +391,10 @@ impl Surroundings {
                 self.tools.push_back((self.now + Duration::from_millis(500), call.id.clone()));
             }
             Output::HangUp { .. } => self.closing = Some(self.now + Duration::from_millis(1_500)),
-            Output::FinalizeStt | Output::Event(_) => {}
+            Output::Leave { .. } => self.closing = Some(self.now + Duration::from_millis(1)),
+            Output::SendKeys { call, .. } => self.keys.push_back((self.now + Duration::from_millis(300), call.clone())),
+            // What becomes of it, the test says.
+            Output::Transfer { .. } | Output::CancelTransfer | Output::FinalizeStt | Output::Event(_) => {}
         }
     }
 
@@ -385,6 +408,11 @@ impl Surroundings {
             Plan::WordsAndTool(n) => (n, Some(self.call(generation, "look_up"))),
             Plan::Tool => (0, Some(self.call(generation, "look_up"))),
             Plan::WordsAndGoodbye(n) => (n, Some(self.call(generation, trunkline_media::turn::END_CALL))),
+            Plan::WordsAndTransfer(n, known) => {
+                let target = if known { "desk" } else { "moon" };
+                (n, Some(self.call_with(HAND_OVER, serde_json::json!({ "target": target }))))
+            }
+            Plan::Keys => (0, Some(self.call_with(PRESS, serde_json::json!({ "keys": "1w2" })))),
             Plan::Nothing => (0, None),
             Plan::Fails => (0, Some(LlmEvent::Failed { cause: "scripted".into() })),
             Plan::WordsAndFails(n) => (n, Some(LlmEvent::Failed { cause: "scripted".into() })),
@@ -426,8 +454,12 @@ impl Surroundings {
     }
 
     pub(crate) fn call(&mut self, _: GenerationId, name: &str) -> LlmEvent {
+        self.call_with(name, serde_json::json!({}))
+    }
+
+    fn call_with(&mut self, name: &str, arguments: serde_json::Value) -> LlmEvent {
         self.calls += 1;
         let id = format!("call-{}", self.calls);
-        LlmEvent::ToolCall { call: ToolCall { id, name: name.into(), arguments: Personal::new(serde_json::json!({})) } }
+        LlmEvent::ToolCall { call: ToolCall { id, name: name.into(), arguments: Personal::new(arguments) } }
     }
 }

@@ -52,6 +52,11 @@ impl TwilioAccount {
         &self.sid
     }
 
+    /// Its REST API.
+    pub(in crate::calls) const fn rest(&self) -> &TwilioRest {
+        &self.rest
+    }
+
     /// Whether this account signed a request.
     pub(in crate::calls) fn signed(&self, request: &Signed<'_>) -> bool {
         let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());

@@ -1,5 +1,5 @@
 //! `POST /webhooks/twilio?kind=…`: a call rings (`voice`), its status changes (`status`), its stream reports (`stream`), or it comes
-//! back because its stream ended (`resume`). Nothing is believed, and nothing stored, before the signature verifies.
+//! back because its stream ended (`resume`); or it is handed over (`dial`, `consult`). Nothing is believed, and nothing stored, before the signature verifies.
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use trunkline_media::{
 use crate::calls::{
     Calls,
     account::{CarrierAccount, Signed, signer},
+    control,
     registry::Resumption,
     ring::{Answered, Caller},
     state::Report,
@@ -34,10 +35,10 @@ use crate::calls::{
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::calls) struct Kind {
-    /// `voice`, `status`, `stream` or `resume`, as in the address that was handed out. Without it, the fields tell.
-    #[param(pattern = "^(voice|status|stream|resume)$", example = "voice")]
+    /// `voice`, `status`, `stream`, `resume`, `dial` or `consult`, as in the address that was handed out. Without it, the fields tell.
+    #[param(pattern = "^(voice|status|stream|resume|dial|consult)$", example = "voice")]
     kind: Option<String>,
-    /// Whose event it is: required for `stream` and `resume`.
+    /// Whose event it is: required for `stream`, `resume`, `dial` and `consult`.
     #[param(value_type = Option<uuid::Uuid>)]
     conversation: Option<String>,
 }
@@ -45,7 +46,7 @@ pub(in crate::calls) struct Kind {
 type Fields = Vec<(String, String)>;
 
 /// A request of the carrier, as it came.
-struct Incoming {
+pub(in crate::calls) struct Incoming {
     url: String,
     headers: HeaderMap,
     fields: Fields,
@@ -56,11 +57,11 @@ impl Incoming {
         Signed { url: &self.url, headers: &self.headers, fields: Some(&self.fields) }
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
+    pub(in crate::calls) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    fn or_empty(&self, name: &str) -> &str {
+    pub(in crate::calls) fn or_empty(&self, name: &str) -> &str {
         self.field(name).unwrap_or_default()
     }
 
@@ -140,9 +141,17 @@ pub(in crate::calls) async fn twilio(
         ("resume", Some(id)) => resume(&calls, id, &incoming).await,
         ("status", _) => status(&calls, conversation, &incoming).await,
         ("stream", Some(id)) => stream(&calls, id, &incoming).await,
+        ("dial", Some(id)) => match authorised(&calls, id, &incoming).await? {
+            Some((tenant, account)) => control::dialled(&calls, tenant, id, account, &incoming).await,
+            None => Ok(document(twiml::hang_up())),
+        },
+        ("consult", Some(id)) => match authorised(&calls, id, &incoming).await? {
+            Some((tenant, _)) => control::consult(&calls, tenant, id, &incoming).await,
+            None => Ok(document(twiml::hang_up())),
+        },
         _ => Err(ApiError::field(
             "kind",
-            "must be voice, resume, status or stream; resume and stream need a conversation",
+            "must be voice, resume, status, stream, dial or consult; all but voice and status need a conversation",
         )),
     }
 }

@@ -107,6 +107,8 @@ const fn ended(reason: EndReason) -> &'static str {
         EndReason::CallerHangup => "the caller has hung up",
         EndReason::AgentHangup => "the agent has hung up",
         EndReason::ApiHangup => "the call was ended from outside",
+        EndReason::Transferred => "the caller was handed over",
+        EndReason::Voicemail => "a machine has answered",
         EndReason::MaxDuration => "the call has reached its longest duration",
         EndReason::Idle => "the caller said nothing for too long: the agent has hung up",
         EndReason::MediaLost => "the media socket was lost",
