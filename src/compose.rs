@@ -12,12 +12,16 @@ use trunkline_control::{
 use trunkline_media::{
     audio::{AudioFormat, vad::VadConfig},
     call::{CallConfig, CallLimits, CallPeers, Carrier},
-    llm::{Llm, LlmLimits, openai},
+    llm::{Llm, LlmLimits, ToolSpec, openai},
     net::{BaseUrl, Http, Net},
     stt::{self, SttConfig, SttLimits},
+    telephony::{Transfer, TransferMode},
     tools::{self, NoTools},
     tts::{self, TtsConfig, TtsLimits, VoiceSettings},
-    turn::{AgentState, Greeting, IdleConfig, Profile, Resumed, TurnConfig, default_backchannels},
+    turn::{
+        AgentState, Greeting, IdleConfig, Profile, Resumed, TransferTool, TurnConfig, Voicemail, VoicemailAction,
+        default_backchannels,
+    },
 };
 
 use crate::config::Settings;
@@ -251,23 +255,10 @@ impl Composed {
         let mut variables = agent.ai_config.variables.clone();
         variables.extend(context.iter().map(|(name, value)| (name.clone(), value.clone())));
         let render = |text: &str| stored::render(text, &variables);
-        let end_call = agent.tools.iter().find(|tool| tool.kind == ToolKind::EndCall);
-        let tools: Vec<_> = end_call
-            .map(|tool| {
-                let mut spec = tools::end_call();
-                if !tool.description.is_empty() {
-                    spec.description.clone_from(&tool.description);
-                }
-                spec
-            })
-            .into_iter()
-            .collect();
+        let transfer_tool = transfer_tool(agent);
+        let keys_tool = tool_of(agent, ToolKind::Dtmf).map(|tool| tool.name.clone());
         let turn = &agent.turn_config;
-        let greeting = match (&agent.call_config.recording.consent_text, &agent.call_config.greeting.text) {
-            (None, greeting) => greeting.clone(),
-            (Some(consent), None) => Some(consent.clone()),
-            (Some(consent), Some(greeting)) => Some(format!("{consent} {greeting}")),
-        };
+        let call = &agent.call_config;
         let defaults = TurnConfig::default();
         let states = [
             (AgentState::Listening, TurnState::Listening),
@@ -277,15 +268,30 @@ impl Composed {
         ];
         TurnConfig {
             instructions: render(&agent.ai_config.instructions),
-            tools: tools.into(),
+            tools: specs(agent, transfer_tool.as_ref()).into(),
             turn_detection: if agent.speech_config.model.starts_with("flux") {
                 stt::TurnDetection::Recogniser
             } else {
                 stt::TurnDetection::Endpointing
             },
             eager: turn.eager,
-            greeting: greeting
-                .map(|text| Greeting { text: render(&text), interruptible: agent.call_config.greeting.interruptible }),
+            consent: call.recording.consent_text.as_deref().map(render),
+            greeting: call
+                .greeting
+                .text
+                .as_deref()
+                .map(|text| Greeting { text: render(text), interruptible: call.greeting.interruptible }),
+            transfer_tool,
+            keys_tool,
+            voicemail: Voicemail {
+                action: match call.voicemail.action {
+                    stored::VoicemailAction::HangUp => VoicemailAction::HangUp,
+                    stored::VoicemailAction::LeaveMessage => VoicemailAction::LeaveMessage,
+                    stored::VoicemailAction::Continue => VoicemailAction::Continue,
+                },
+                message: call.voicemail.message.as_deref().map(render),
+                ..Voicemail::default()
+            },
             goodbye: agent.call_config.goodbye.as_deref().map(render),
             idle: IdleConfig {
                 after: Duration::from_secs(u64::from(agent.call_config.idle.after_s)),
@@ -309,6 +315,42 @@ impl Composed {
             ..defaults
         }
     }
+}
+
+/// The first of an agent's tools of a kind.
+fn tool_of(agent: &AgentConfig, kind: ToolKind) -> Option<&stored::Tool> {
+    agent.tools.iter().find(|tool| tool.kind == kind)
+}
+
+/// What the agent may call to hand callers over; `None`: it may not, or has nobody to hand them to.
+fn transfer_tool(agent: &AgentConfig) -> Option<TransferTool> {
+    let tool = tool_of(agent, ToolKind::Transfer)?;
+    let mode = |mode| match mode {
+        stored::TransferMode::Cold => TransferMode::Cold,
+        stored::TransferMode::Warm => TransferMode::Warm,
+    };
+    let targets: Vec<_> = agent
+        .call_config
+        .transfer_targets
+        .iter()
+        .filter_map(|target| Some((target.name.clone(), Transfer::new(target.number.expose(), mode(target.mode))?)))
+        .collect();
+    (!targets.is_empty()).then(|| TransferTool { name: tool.name.clone(), targets })
+}
+
+/// What the model is told of the tools that it has.
+fn specs(agent: &AgentConfig, transfer: Option<&TransferTool>) -> Vec<ToolSpec> {
+    let described = |kind, spec: ToolSpec| match tool_of(agent, kind) {
+        Some(tool) if !tool.description.is_empty() => ToolSpec { description: tool.description.clone(), ..spec },
+        _ => spec,
+    };
+    let end_call = tool_of(agent, ToolKind::EndCall).map(|_| described(ToolKind::EndCall, tools::end_call()));
+    let transfer = transfer.map(|tool| {
+        let names: Vec<_> = tool.targets.iter().map(|(name, _)| name.as_str()).collect();
+        described(ToolKind::Transfer, tools::transfer(&tool.name, &names))
+    });
+    let keys = tool_of(agent, ToolKind::Dtmf).map(|tool| described(ToolKind::Dtmf, tools::press_keys(&tool.name)));
+    [end_call, transfer, keys].into_iter().flatten().collect()
 }
 
 fn profile(turn: &stored::TurnConfig) -> Profile {
@@ -337,7 +379,10 @@ fn check(agent: &AgentConfig) -> Result<(), ComposeError> {
         (!agent.speech_config.fallbacks.is_empty(), "speech fallbacks"),
         (agent.voice_config.provider != VoiceProvider::Elevenlabs, "a voice provider other than elevenlabs"),
         (!agent.voice_config.fallbacks.is_empty(), "voice fallbacks"),
-        (agent.tools.iter().any(|tool| tool.kind != ToolKind::EndCall), "a tool other than end_call"),
+        (
+            agent.tools.iter().any(|tool| matches!(tool.kind, ToolKind::Http | ToolKind::Mcp | ToolKind::Salesforce)),
+            "a tool other than end_call, transfer and dtmf",
+        ),
         (!agent.voice_config.pronunciations.is_empty(), "pronunciations"),
         (agent.voice_config.background.is_some(), "background sound"),
         (!agent.knowledge.document_ids.is_empty(), "knowledge documents"),
