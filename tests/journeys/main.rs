@@ -4,6 +4,7 @@
 
 mod bad_frames;
 mod carrier;
+mod control;
 mod crash;
 mod drain;
 mod hearing;

@@ -106,6 +106,27 @@ impl Watch {
         self.lock().get(call).cloned().unwrap_or_default()
     }
 
+    /// Waits for a call that was not among these.
+    pub(crate) async fn next_id(&self, known: &[String]) -> String {
+        let waiting = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(id) = self.ids().into_iter().find(|id| !known.contains(id)) {
+                    return id;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(LIMIT, waiting).await.expect("a call rings")
+    }
+
+    /// The calls that rang.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// How many calls rang.
     pub(crate) fn calls(&self) -> usize {
         self.lock().len()

@@ -12,12 +12,13 @@ use trunkline::{
     config::{Settings, Vendors},
     storage::Storage,
 };
-use trunkline_base::Secret;
-use trunkline_control::{testing::ScratchDb, vault::Vault};
+use trunkline_base::{CallId, Secret};
+use trunkline_control::{lookup, testing::ScratchDb, vault::Vault};
 use trunkline_sim::{
     deepgram::{DeepgramConfig, DeepgramSim},
     elevenlabs::{ElevenLabsConfig, ElevenLabsSim},
     openai::{OpenAiConfig, OpenAiSim, Rule, Rules},
+    phone::Directory,
     recogniser::Library,
     twilio::{
         Account, CallReport, InboundCall, OngoingCall, TwilioConfig, TwilioSim,
@@ -58,6 +59,8 @@ pub(crate) struct Scene {
     pub(crate) twilio: TwilioConfig,
     pub(crate) vonage: VonageConfig,
     pub(crate) max_calls: usize,
+    /// What nodes share.
+    pub(crate) redis: Option<Secret>,
     /// The server's keys of Deepgram, OpenAI and ElevenLabs.
     pub(crate) keys: [&'static str; 3],
 }
@@ -97,6 +100,7 @@ impl Default for Scene {
                 vonage::MSISDN,
             ),
             max_calls: 100,
+            redis: None,
             keys: [KEY; 3],
         }
     }
@@ -149,8 +153,9 @@ impl Scene {
     }
 
     pub(crate) async fn start(self) -> World {
-        let (agent, max_calls) = (self.agent.clone(), self.max_calls);
-        let Sims { deepgram, openai, elevenlabs, twilio, vonage, vendors } = self.simulate().await;
+        let (agent, max_calls, redis) = (self.agent.clone(), self.max_calls, self.redis.clone());
+        let callees = self.twilio.callees.clone();
+        let Sims { deepgram, openai, elevenlabs, twilio, vendors } = self.simulate().await;
         let data = std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id()));
         let mut settings = Settings {
             max_calls,
@@ -163,6 +168,7 @@ impl Scene {
         settings.security.supabase_jwt_secret = secret.clone();
         settings.security.api_key_secret = secret.clone();
         settings.security.encryption_key = Vault::generate_key();
+        settings.edge.redis_url = redis.unwrap_or_default();
         let scratch = ScratchDb::new().await;
         let watch = Arc::new(Watch::default());
         let storage = Storage::of(scratch.db.clone());
@@ -172,7 +178,7 @@ impl Scene {
         let agent = open_shop(&api, &agent).await;
         vonage::open_line(&api, &agent).await;
         let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
-        World { deepgram, openai, elevenlabs, twilio, vonage, url, server, watch, http, api, settings, scratch }
+        World { deepgram, openai, elevenlabs, twilio, url, server, watch, http, api, callees, settings, scratch }
     }
 }
 
@@ -200,6 +206,8 @@ pub(crate) struct World {
     pub(crate) http: reqwest::Client,
     /// The API, as the tenant's owner.
     pub(crate) api: Api,
+    /// Whom calls that are placed reach.
+    pub(crate) callees: Directory<PhoneConfig>,
     settings: Settings,
     scratch: ScratchDb,
 }
@@ -231,6 +239,26 @@ impl World {
     pub(crate) async fn another_node(&self) -> Server {
         let storage = Storage::of(self.scratch.db.clone());
         Server::start(self.settings.clone(), storage, None).await.unwrap()
+    }
+
+    /// The owner of another tenant.
+    pub(crate) fn another_tenant(&self) -> Api {
+        Api::of_new_owner(&self.url, &self.settings.security.supabase_jwt_secret)
+    }
+
+    /// How the legs are that were rung to hand a call over.
+    pub(crate) async fn consult_legs(&self, id: &str) -> Vec<String> {
+        let id: CallId = id.parse().unwrap();
+        let tenant = lookup::conversation(&self.scratch.db, id).await.unwrap().unwrap();
+        let mut tx = self.scratch.db.begin(tenant).await.unwrap();
+        sqlx::query_scalar(
+            "select status from call_legs where tenant_id = $1 and conversation_id = $2 and kind = 'consult'",
+        )
+        .bind(tenant.as_uuid())
+        .bind(id.as_uuid())
+        .fetch_all(tx.connection())
+        .await
+        .unwrap()
     }
 
     /// Where recordings are kept.
