@@ -16,6 +16,7 @@ mod http_fault;
 pub mod keys;
 pub mod log;
 pub mod model;
+pub mod net;
 pub mod openai;
 mod pace;
 pub mod phone;

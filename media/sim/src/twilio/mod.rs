@@ -19,13 +19,13 @@
 
 pub mod call;
 mod carrier;
-pub mod net;
 pub mod phone;
-pub mod playback;
 mod rest;
 pub mod signature;
 pub mod twiml;
 pub mod webhook;
+
+pub use crate::{net, phone::playback};
 
 pub use call::{
     CallReport, CallStatus, CallbackDelivery, DialRecord, Direction, InboundCall, OngoingCall, StatusCallback,

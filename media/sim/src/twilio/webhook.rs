@@ -124,7 +124,7 @@ impl Sender {
     pub(crate) fn new(network: &Network) -> io::Result<Self> {
         // First, for it sees to the process's cryptography.
         let reach = Reach::new(network)?;
-        Ok(Self { reach, http: network.http()? })
+        Ok(Self { reach, http: network.http("TwilioProxy/1.1")? })
     }
 }
 

@@ -109,10 +109,8 @@ impl Runner {
         let detecting = async move {
             sleep(after).await;
             state.set_answered_by(word);
-            let mut fields = vec![
-                ("AccountSid".to_owned(), state.account_sid.clone()),
-                ("CallSid".to_owned(), state.sid.clone()),
-            ];
+            let mut fields =
+                vec![("AccountSid".to_owned(), state.account_sid.clone()), ("CallSid".to_owned(), state.sid.clone())];
             fields.extend(detection_fields(word, after));
             let _ = queue.send(Webhook { kind: WebhookKind::Amd, method: Method::Post, url, fields });
         };

@@ -1,54 +1,19 @@
-//! A caller's phone at the end of a media stream: a WebSocket client that speaks and hears 20 ms at a time, follows a script and
-//! reports all it saw.
+//! A caller's phone at the end of a media stream of Twilio's.
 
-pub(crate) mod activity;
-mod caller;
-mod impair;
-mod log;
-mod report;
-mod session;
 mod wire;
 
-use std::{future::pending, io, time::Duration};
+use std::{future::pending, io};
 
-use tokio::sync::mpsc;
-
-pub(crate) use caller::Act;
-pub use caller::{Caller, Speech, Step, WrongRate};
-pub use impair::Impairments;
-pub use report::{MarkRecord, PhoneEvent, PhoneEventKind, PhoneReport, StreamEnd, Warning};
-pub(crate) use session::run;
-pub use wire::{Invalid, Sids};
-
-use super::net::{Network, Reach};
-
-/// Who the caller is and what is wrong with the line.
-#[derive(Debug, Clone)]
-pub struct PhoneConfig {
-    /// What the caller does.
-    pub steps: Vec<Step>,
-    /// How long a step may wait, and the caller stays after the last step, before the caller hangs up.
-    pub patience: Duration,
-    /// Keep both sides' audio: 16 kB a second.
-    pub record: bool,
-    /// Faults of the line towards the server.
-    pub impairments: Impairments,
-    /// Gets every event as it happens.
-    pub events: Option<mpsc::UnboundedSender<PhoneEvent>>,
-}
-
-impl Default for PhoneConfig {
-    /// A caller with nothing to say on a perfect line, recorded, who hangs up after 30 s.
-    fn default() -> Self {
-        Self {
-            steps: Vec::new(),
-            patience: Duration::from_secs(30),
-            record: true,
-            impairments: Impairments::default(),
-            events: None,
-        }
-    }
-}
+pub use self::wire::{Invalid, Sids};
+pub use crate::phone::{
+    Caller, Impairments, MarkRecord, PhoneConfig, PhoneEvent, PhoneEventKind, PhoneReport, Step, StreamEnd, Warning,
+    WrongRate, caller::Speech,
+};
+use crate::{
+    net::{Network, Reach},
+    phone::Opening,
+    twilio::signature,
+};
 
 /// The stream that a `<Stream>` asks for.
 #[derive(Debug, Clone)]
@@ -71,4 +36,23 @@ pub async fn stream(network: &Network, request: StreamRequest, config: &PhoneCon
     let reach = Reach::new(network)?;
     let mut caller = Caller::new(config.steps.iter().cloned(), config.patience);
     Ok(run(&reach, request, config, &mut caller, pending()).await)
+}
+
+/// Runs a stream until something ends it: the caller, the server, the line, or `stop`.
+pub(crate) async fn run(
+    reach: &Reach,
+    mut request: StreamRequest,
+    config: &PhoneConfig,
+    caller: &mut Caller,
+    stop: impl Future<Output = StreamEnd>,
+) -> PhoneReport {
+    if let Some((address, _query)) = request.url.split_once('?') {
+        request.url = address.to_owned();
+    }
+    let mut headers = vec![("user-agent", "Twilio.TmeWs/1.0".to_owned())];
+    if let Some(token) = &request.auth_token {
+        headers.push(("x-twilio-signature", signature::sign_url(token, &request.url)));
+    }
+    let opening = Opening { sids: &request.sids, url: &request.url, headers };
+    crate::phone::run(reach, opening, wire::StreamWire::new(&request), config, caller, stop).await
 }

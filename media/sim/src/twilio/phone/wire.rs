@@ -5,17 +5,56 @@ use std::{borrow::Cow, fmt::Write};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::json;
-use thiserror::Error;
+use tokio_tungstenite::tungstenite::Message as Frame;
 
-/// The identity of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sids {
-    /// `AC…`
-    pub account: String,
-    /// `CA…`
-    pub call: String,
-    /// `MZ…`
-    pub stream: String,
+use super::StreamRequest;
+use crate::phone::{Inbound, Wire};
+pub use crate::phone::{Invalid, Sids};
+
+/// One stream's messages.
+pub(crate) struct StreamWire<'a> {
+    counters: Counters,
+    request: &'a StreamRequest,
+}
+
+impl<'a> StreamWire<'a> {
+    pub(crate) fn new(request: &'a StreamRequest) -> Self {
+        Self { counters: Counters::default(), request }
+    }
+}
+
+impl Wire for StreamWire<'_> {
+    fn opening(&mut self) -> Vec<Frame> {
+        let start = self.counters.start(&self.request.sids, &self.request.parameters);
+        vec![Frame::text(CONNECTED), Frame::text(start)]
+    }
+
+    fn media(&mut self, timestamp_ms: u64, audio: &[u8]) -> Vec<Frame> {
+        vec![Frame::text(self.counters.media(&self.request.sids, timestamp_ms, audio))]
+    }
+
+    fn dtmf(&mut self, key: char) -> Frame {
+        Frame::text(self.counters.dtmf(&self.request.sids, key))
+    }
+
+    fn mark(&mut self, name: &str) -> Frame {
+        Frame::text(self.counters.mark(&self.request.sids, name))
+    }
+
+    fn cleared(&mut self) -> Option<Frame> {
+        None
+    }
+
+    fn stop(&mut self) -> Option<Frame> {
+        Some(Frame::text(self.counters.stop(&self.request.sids)))
+    }
+
+    fn parse(&mut self, message: &Frame, audio: &mut Vec<u8>) -> Result<Inbound, Invalid> {
+        match message {
+            Frame::Text(text) => parse(text.as_str(), &self.request.sids.stream, audio),
+            other => Err(Invalid::Binary(other.len())),
+        }
+    }
 }
 
 /// `sequenceNumber` and `chunk` of what is sent next.
@@ -83,37 +122,6 @@ impl Counters {
 }
 
 pub(crate) const CONNECTED: &str = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
-
-/// A valid message from the server. The audio of `Media` is in the buffer handed to [`parse`].
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Inbound {
-    Media,
-    Mark(String),
-    Clear,
-}
-
-/// Why a message is ignored; the vendor reports it as 31951.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Invalid {
-    /// Not the JSON of any message: bad syntax, a field missing, of the wrong type or unknown.
-    #[error("no valid message: {0}")]
-    Json(String),
-    /// An event that a server may not send.
-    #[error("unknown event {0}")]
-    Event(String),
-    /// The body of another event, or none.
-    #[error("the fields don't belong to the event {0}")]
-    Fields(String),
-    /// The stream is not this one.
-    #[error("wrong streamSid {0}")]
-    Stream(String),
-    /// The payload is not padded base64.
-    #[error("the payload is no base64: {0}")]
-    Payload(#[from] base64::DecodeError),
-    /// A binary WebSocket frame: no part of the protocol.
-    #[error("a binary frame of {0} bytes")]
-    Binary(usize),
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::wire::{Invalid, Sids};
-use crate::{
-    audio::{TELEPHONE_RATE, mulaw_decode},
-    twilio::playback::{PlaybackReport, SILENCE},
+use super::{
+    playback::{PlaybackReport, SILENCE},
+    wire::{Invalid, Sids},
 };
+use crate::audio::{TELEPHONE_RATE, mulaw_decode};
 
 /// How a stream ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum StreamEnd {
     },
     /// The connection broke without a close frame, or the server broke the WebSocket protocol (31924).
     Broken(String),
+    /// The server sent audio that the carrier does not take, and the carrier dropped the connection without a close frame (Vonage).
+    Refused(String),
     /// The caller hung up.
     HungUp,
     /// The caller lost patience with a step that waited, and hung up.
@@ -50,7 +52,7 @@ pub enum StreamEnd {
 /// A condition that the vendor's error log would show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The vendor's number, such as 31951.
+    /// Twilio's number for it, such as 31951, on each carrier's telephone.
     pub code: u32,
     /// On the media clock.
     pub at: Duration,

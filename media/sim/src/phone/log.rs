@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    PhoneConfig, StreamRequest,
+    PhoneConfig,
     activity::Change,
+    playback::PlaybackReport,
     report::{INVALID_LIMIT, PhoneEvent, PhoneEventKind, PhoneReport, StreamEnd, Warning},
-    wire::Invalid,
+    wire::{Invalid, Sids},
 };
-use crate::twilio::playback::PlaybackReport;
 
 /// The report in the making.
 pub(crate) struct Log<'a> {
@@ -17,10 +17,10 @@ pub(crate) struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    pub(crate) fn new(request: &StreamRequest, config: &'a PhoneConfig) -> Self {
+    pub(crate) fn new(sids: &Sids, url: &str, config: &'a PhoneConfig) -> Self {
         let report = PhoneReport {
-            sids: request.sids.clone(),
-            url: request.url.clone(),
+            sids: sids.clone(),
+            url: url.to_owned(),
             started: None,
             duration: Duration::ZERO,
             said: Vec::new(),

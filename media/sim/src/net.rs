@@ -1,4 +1,4 @@
-//! How the simulated vendor reaches a server: which certificates it trusts, and where an address really leads.
+//! How a simulated carrier reaches a server: which certificates it trusts, and where an address really leads.
 //!
 //! The vendor signs public addresses; in a test nobody listens there. [`Network::connect_to`] sends the connection elsewhere and leaves
 //! the address, the `Host` header and so the signature alone.
@@ -37,11 +37,11 @@ impl Network {
     }
 
     /// A client for webhooks. It reads the system's certificates where it has none of its own, so that it is made once.
-    pub(crate) fn http(&self) -> io::Result<reqwest::Client> {
+    pub(crate) fn http(&self, user_agent: &'static str) -> io::Result<reqwest::Client> {
         let builder = || {
             reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
-                .user_agent("TwilioProxy/1.1")
+                .user_agent(user_agent)
                 .connect_timeout(CONNECT_LIMIT)
                 // A kept connection that a server's death has broken would look like a server that breaks off its answer.
                 .pool_max_idle_per_host(0)
@@ -148,8 +148,8 @@ impl Reach {
         (target, authority)
     }
 
-    /// Opens the socket of a media stream, with a signature if there is one.
-    pub(crate) async fn open(&self, url: &str, signature: Option<&str>) -> Result<Socket, OpenError> {
+    /// Opens the socket of a media stream with these headers.
+    pub(crate) async fn open(&self, url: &str, headers: &[(&'static str, String)]) -> Result<Socket, OpenError> {
         let address = || OpenError::Address(url.to_owned());
         let parsed = Url::parse(url).map_err(|_| address())?;
         if !matches!(parsed.scheme(), "ws" | "wss") {
@@ -159,12 +159,10 @@ impl Reach {
         let host = target.host_str().ok_or_else(address)?.trim_matches(['[', ']']).to_owned();
         let port = target.port_or_known_default().ok_or_else(address)?;
         let mut request = target.as_str().into_client_request().map_err(|_| address())?;
-        let headers = request.headers_mut();
-        headers.insert("host", HeaderValue::from_str(&authority).map_err(|_| address())?);
-        headers.insert("user-agent", HeaderValue::from_static("Twilio.TmeWs/1.0"));
-        if let Some(signature) = signature {
-            let value = HeaderValue::from_str(signature).map_err(|_| address())?;
-            headers.insert("x-twilio-signature", value);
+        let all = request.headers_mut();
+        all.insert("host", HeaderValue::from_str(&authority).map_err(|_| address())?);
+        for (name, value) in headers {
+            all.insert(*name, HeaderValue::from_str(value).map_err(|_| address())?);
         }
         let connecting = TcpStream::connect((host, port));
         let stream = tokio::time::timeout(CONNECT_LIMIT, connecting).await.map_err(|_| OpenError::Timeout)?;

@@ -10,19 +10,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{
-    PhoneConfig, StreamRequest,
+    PhoneConfig,
     activity::Activity,
     caller::{Act, Caller},
     impair::Line,
     log::Log,
-    report::{MarkRecord, PhoneEventKind, PhoneReport, StreamEnd},
-    wire::{CONNECTED, Counters, Inbound, Invalid, parse},
-};
-use crate::twilio::{
-    net::{Reach, Socket, cut},
     playback::{Playback, TICK_BYTES},
-    signature,
+    report::{MarkRecord, PhoneEventKind, PhoneReport, StreamEnd},
+    wire::{Inbound, Sids, Wire},
 };
+use crate::net::{Reach, Socket, cut};
 
 /// How long one message may take to be written before the server counts as too slow a reader.
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
@@ -35,30 +32,34 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 /// The clock goes on at least this often, however much the server sends.
 const STARVED: Duration = Duration::from_millis(100);
 
+/// Which stream, where it leads, and with which headers it is opened.
+pub(crate) struct Opening<'a> {
+    pub(crate) sids: &'a Sids,
+    pub(crate) url: &'a str,
+    pub(crate) headers: Vec<(&'static str, String)>,
+}
+
 /// Runs a stream until something ends it: the caller, the server, the line, or `stop`.
 pub(crate) async fn run(
     reach: &Reach,
-    mut request: StreamRequest,
+    opening: Opening<'_>,
+    wire: impl Wire,
     config: &PhoneConfig,
     caller: &mut Caller,
     stop: impl Future<Output = StreamEnd>,
 ) -> PhoneReport {
-    if let Some((address, _query)) = request.url.split_once('?') {
-        request.url = address.to_owned();
-    }
-    let signature = request.auth_token.as_deref().map(|token| signature::sign_url(token, &request.url));
     let mut stop = pin!(stop);
     let opened = tokio::select! {
         biased;
         end = &mut stop => Err(end),
-        opened = reach.open(&request.url, signature.as_deref()) => opened.map_err(|error| {
+        opened = reach.open(opening.url, &opening.headers) => opened.map_err(|error| {
             StreamEnd::NotOpened { status: error.status(), detail: error.to_string() }
         }),
     };
+    let mut log = Log::new(opening.sids, opening.url, config);
     match opened {
-        Ok(socket) => Session::new(socket, &request, config, caller).run(stop).await,
+        Ok(socket) => Session::new(socket, wire, config, caller, log).run(stop).await,
         Err(end) => {
-            let mut log = Log::new(&request, config);
             if let StreamEnd::NotOpened { detail, .. } = &end {
                 log.warn(Duration::ZERO, 31920, detail.clone());
             }
@@ -68,12 +69,11 @@ pub(crate) async fn run(
     }
 }
 
-struct Session<'a> {
+struct Session<'a, W> {
     socket: Socket,
-    request: &'a StreamRequest,
+    wire: W,
     caller: &'a mut Caller,
     playback: Playback,
-    counters: Counters,
     line: Option<Line>,
     /// The 20 ms just spoken: they leave when they are over, as they would from a real microphone.
     spoken: Option<(Duration, [u8; TICK_BYTES])>,
@@ -86,14 +86,13 @@ struct Session<'a> {
     zero: Instant,
 }
 
-impl<'a> Session<'a> {
-    fn new(socket: Socket, request: &'a StreamRequest, config: &'a PhoneConfig, caller: &'a mut Caller) -> Self {
+impl<'a, W: Wire> Session<'a, W> {
+    fn new(socket: Socket, wire: W, config: &'a PhoneConfig, caller: &'a mut Caller, log: Log<'a>) -> Self {
         Self {
             socket,
-            request,
             caller,
-            playback: Playback::new(config.record),
-            counters: Counters::default(),
+            playback: Playback::new(config.record).with_rules(wire.rules()),
+            wire,
             line: Line::new(&config.impairments),
             spoken: None,
             said: Activity::default(),
@@ -101,7 +100,7 @@ impl<'a> Session<'a> {
             next_return: 0,
             congested: false,
             record: config.record,
-            log: Log::new(request, config),
+            log,
             zero: Instant::now(),
         }
     }
@@ -133,12 +132,12 @@ impl<'a> Session<'a> {
     }
 
     async fn start(&mut self) -> Result<(), StreamEnd> {
-        self.send(CONNECTED.to_owned()).await?;
-        let start = self.counters.start(&self.request.sids, &self.request.parameters);
-        self.send(start).await?;
+        for message in self.wire.opening() {
+            self.send(message).await?;
+        }
         self.zero = Instant::now();
         self.log.report.started = Some(self.zero.into_std());
-        let stream_sid = self.request.sids.stream.clone();
+        let stream_sid = self.log.report.sids.stream.clone();
         self.log.event(Duration::ZERO, PhoneEventKind::Started { stream_sid });
         self.log.event(Duration::ZERO, PhoneEventKind::Step(self.caller.step()));
         Ok(())
@@ -167,14 +166,17 @@ impl<'a> Session<'a> {
                 return Err(StreamEnd::Broken(error.to_string()));
             }
             Some(Ok(Message::Close(frame))) => return Err(closed(frame)),
-            Some(Ok(Message::Text(text))) => {
-                match parse(text.as_str(), &self.request.sids.stream, &mut self.audio) {
-                    Ok(inbound) => self.handle_inbound(now, inbound),
-                    Err(invalid) => self.log.invalid(now, invalid),
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                match self.wire.parse(&message, &mut self.audio) {
+                    Ok(inbound) => self.handle_inbound(now, inbound).await?,
+                    Err(invalid) => {
+                        let refused = invalid.is_fatal().then(|| StreamEnd::Refused(invalid.to_string()));
+                        self.log.invalid(now, invalid);
+                        refused.map_or(Ok(()), Err)?;
+                    }
                 }
                 self.return_marks().await?;
             }
-            Some(Ok(Message::Binary(bytes))) => self.log.invalid(now, Invalid::Binary(bytes.len())),
             Some(Ok(_)) => {}
         }
         if now.saturating_sub(self.playback.poll_timeout()) > STARVED {
@@ -183,11 +185,11 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn handle_inbound(&mut self, now: Duration, inbound: Inbound) {
+    async fn handle_inbound(&mut self, now: Duration, inbound: Inbound) -> Result<(), StreamEnd> {
         match inbound {
             Inbound::Media => {
                 if !self.playback.handle_media(now, &self.audio) {
-                    self.log.warn(now, 31931, "ten minutes of audio are queued".into());
+                    self.log.warn(now, 31931, "more audio is queued than there is room for".into());
                 }
             }
             Inbound::Mark(name) => {
@@ -197,11 +199,19 @@ impl<'a> Session<'a> {
             }
             Inbound::Clear => {
                 let clearing = self.playback.handle_clear(now);
+                if !self.wire.rules().returns_cleared {
+                    // Those that wait are forgotten: the next to return is one that is still to come.
+                    self.next_return = self.log.report.marks.len();
+                }
                 // What comes next is new speech, however soon it comes.
                 self.log.agent(self.caller.handle_cut());
                 self.log.event(now, PhoneEventKind::Cleared { dropped: clearing.dropped });
+                if let Some(message) = self.wire.cleared() {
+                    self.send(message).await?;
+                }
             }
         }
+        Ok(())
     }
 
     /// Every tick that is due, then whatever else is.
@@ -245,7 +255,7 @@ impl<'a> Session<'a> {
             None => Ok(()),
             Some(Act::Press(key)) => {
                 self.log.event(at, PhoneEventKind::Dtmf(key));
-                let message = self.counters.dtmf(&self.request.sids, key);
+                let message = self.wire.dtmf(key);
                 self.send(message).await
             }
             Some(Act::HangUp) => Err(StreamEnd::HungUp),
@@ -255,9 +265,11 @@ impl<'a> Session<'a> {
     }
 
     async fn send_audio(&mut self, timestamp_ms: u64, audio: &[u8]) -> Result<(), StreamEnd> {
-        let message = self.counters.media(&self.request.sids, timestamp_ms, audio);
-        self.log.report.sent += 1;
-        self.send(message).await
+        for message in self.wire.media(timestamp_ms, audio) {
+            self.log.report.sent += 1;
+            self.send(message).await?;
+        }
+        Ok(())
     }
 
     async fn return_marks(&mut self) -> Result<(), StreamEnd> {
@@ -268,15 +280,15 @@ impl<'a> Session<'a> {
                 record.cleared = mark.cleared;
             }
             self.next_return += 1;
-            let message = self.counters.mark(&self.request.sids, &mark.name);
+            let message = self.wire.mark(&mark.name);
             self.log.event(mark.at, PhoneEventKind::MarkReturned { name: mark.name, cleared: mark.cleared });
             self.send(message).await?;
         }
         Ok(())
     }
 
-    async fn send(&mut self, text: String) -> Result<(), StreamEnd> {
-        match timeout(WRITE_LIMIT, self.socket.send(Message::text(text))).await {
+    async fn send(&mut self, message: Message) -> Result<(), StreamEnd> {
+        match timeout(WRITE_LIMIT, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.last_words(error).await),
             Err(_) => {
@@ -303,7 +315,7 @@ impl<'a> Session<'a> {
     async fn finish(mut self, ended: StreamEnd) -> PhoneReport {
         let duration = self.now();
         match &ended {
-            StreamEnd::Dropped => {}
+            StreamEnd::Dropped | StreamEnd::Refused(_) => {}
             StreamEnd::ClosedByServer { .. } => {
                 // Only our half of the close is left to send.
                 let _ = timeout(CLOSE_LIMIT, self.socket.flush()).await;
@@ -314,8 +326,11 @@ impl<'a> Session<'a> {
             | StreamEnd::Completed
             | StreamEnd::Redirected
             | StreamEnd::TimeLimit => {
-                let stop = self.counters.stop(&self.request.sids);
-                if self.send(stop).await.is_ok() {
+                let told = match self.wire.stop() {
+                    Some(stop) => self.send(stop).await.is_ok(),
+                    None => true,
+                };
+                if told {
                     self.close().await;
                 }
             }
@@ -323,7 +338,7 @@ impl<'a> Session<'a> {
         self.log.agent(self.caller.handle_cut());
         self.log.caller(self.said.handle_end());
         self.log.event(duration, PhoneEventKind::Ended(ended.clone()));
-        if ended == StreamEnd::Dropped {
+        if matches!(ended, StreamEnd::Dropped | StreamEnd::Refused(_)) {
             cut(self.socket);
         }
         let lost = self.log.report.lost + self.line.map_or(0, |line| line.lost());

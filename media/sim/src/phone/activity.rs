@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use crate::{
-    audio::mulaw_decode,
-    twilio::playback::{TICK, TICK_BYTES},
-};
+use super::playback::{TICK, TICK_BYTES};
+use crate::audio::mulaw_decode;
 
 /// Mean magnitude from which 20 ms count as speech: about -46 dBFS.
 const LOUD: u32 = 160;
@@ -76,7 +74,7 @@ fn is_loud(frame: &[u8; TICK_BYTES]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{audio::mulaw_encode, twilio::playback::SILENCE};
+    use crate::{audio::mulaw_encode, phone::playback::SILENCE};
 
     #[test]
     fn speech_ends_only_after_the_hangover_and_at_its_last_loud_tick() {

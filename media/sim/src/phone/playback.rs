@@ -1,5 +1,5 @@
-//! What the carrier does with the audio a server sends: one queue of bytes with marks bound to positions in it, played at 8000 bytes a
-//! second. Pure: time comes in as the time since the stream's start, its media clock.
+//! What a carrier does with the audio a server sends: one queue of bytes with marks bound to positions in it, played at 8000 bytes a
+//! second of µ-law, which is what a telephone hears whatever the carrier speaks. Pure: time comes in as the time since the stream's start, its media clock.
 //!
 //! Audio leaves the queue in whole ticks of 20 ms on an absolute clock: tick *n* takes up to 160 bytes at *n* × 20 ms and has played
 //! them when tick *n* + 1 begins. What it can't fill is silence. What is handed in before [`Playback::handle_timeout`] still counts for
@@ -13,7 +13,7 @@ pub const TICK: Duration = Duration::from_millis(20);
 pub const TICK_BYTES: usize = 160;
 /// A byte of µ-law silence.
 pub const SILENCE: u8 = 0xff;
-/// Ten minutes of audio: what the queue holds at most.
+/// Ten minutes of audio: what Twilio's queue holds at most.
 pub const QUEUE_LIMIT: usize = 4_800_000;
 
 /// A mark that goes back to the server.
@@ -105,13 +105,37 @@ pub struct Playback {
     /// The last gap has neither been refilled nor been ended by a `clear`.
     gap_open: bool,
     record: bool,
+    rules: PlaybackRules,
     report: PlaybackReport,
+}
+
+/// Where carriers differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlaybackRules {
+    /// Bytes that the queue holds at most.
+    pub limit: usize,
+    /// What a `clear` does with the marks that wait: it returns them, or forgets them.
+    pub returns_cleared: bool,
+}
+
+impl Default for PlaybackRules {
+    /// Twilio's: ten minutes, and every mark comes back.
+    fn default() -> Self {
+        Self { limit: QUEUE_LIMIT, returns_cleared: true }
+    }
 }
 
 impl Playback {
     /// An empty queue at the start of the stream. `record` keeps every byte played: 8 kB a second.
     pub fn new(record: bool) -> Self {
         Self { dry: true, record, ..Self::default() }
+    }
+
+    /// The same, with another carrier's rules.
+    #[must_use]
+    pub fn with_rules(mut self, rules: PlaybackRules) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// Queues audio. Returns `false` when the queue is full and the rest of the message was dropped.
@@ -125,7 +149,7 @@ impl Playback {
                 gap.refilled_at = Some(now);
             }
         }
-        let room = QUEUE_LIMIT - self.queue.len();
+        let room = self.rules.limit.saturating_sub(self.queue.len());
         let accepted = audio.len().min(room);
         self.queue.extend(&audio[..accepted]);
         self.report.overflowed += (audio.len() - accepted) as u64;
@@ -149,7 +173,11 @@ impl Playback {
         // What a clear ends is no gap.
         self.dry = true;
         self.gap_open = false;
-        self.return_marks(now, true);
+        if self.rules.returns_cleared {
+            self.return_marks(now, true);
+        } else {
+            self.marks.clear();
+        }
         clearing
     }
 
@@ -327,6 +355,19 @@ mod tests {
         let report = playback.report();
         assert_eq!(report.gaps, [gap(20, 70, false), gap(100, 150, true), gap(180, 1010, false)]);
         assert_eq!((report.underruns(ms(500)), report.underruns(ms(40)), report.underruns(ms(900))), (1, 0, 2));
+    }
+
+    #[test]
+    fn a_carrier_may_forget_what_a_clear_overtakes_and_hold_less() {
+        let rules = PlaybackRules { limit: 320, returns_cleared: false };
+        let mut playback = Playback::new(false).with_rules(rules);
+        assert!(playback.handle_media(ms(0), &[1; 320]));
+        assert!(!playback.handle_media(ms(0), &[1; 160]));
+        playback.handle_mark(ms(0), "a".into());
+        assert_eq!(playback.handle_clear(ms(10)), Clearing { at: ms(10), dropped: 320, marks: 1 });
+        run(&mut playback, ms(200));
+        assert_eq!(marks(&mut playback), []);
+        assert_eq!(playback.report().overflowed, 160);
     }
 
     #[test]

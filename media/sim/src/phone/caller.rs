@@ -4,11 +4,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use super::activity::{Activity, Change};
-use crate::{
-    audio::{Clip, TELEPHONE_RATE, mulaw_encode},
-    twilio::playback::{SILENCE, TICK, TICK_BYTES},
+use super::{
+    activity::{Activity, Change},
+    playback::{SILENCE, TICK, TICK_BYTES},
 };
+use crate::audio::{Clip, TELEPHONE_RATE, mulaw_encode};
 
 /// Something the caller says: µ-law, 8 kHz. Cloning shares the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,8 @@ pub enum Step {
     Dtmf(String),
     /// Hangs up.
     HangUp,
-    /// The media socket breaks without a `stop`. The call lives on: its next TwiML verb runs, and the script goes on in its next stream.
+    /// The media socket breaks, without a word. The call lives on: what its document says next is done, and the script goes on in its next
+    /// stream.
     Drop,
     /// Listens until the other side ends the stream; hangs up after `timeout`.
     WaitForEnd {

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::twilio::playback::TICK_BYTES;
+use super::playback::TICK_BYTES;
 
 /// The faults of the line. The default is a perfect one: 160 bytes every 20 ms.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -109,7 +109,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::twilio::playback::TICK;
+    use crate::phone::playback::TICK;
 
     fn run(faults: Impairments, ticks: u32) -> (Vec<Piece>, u64) {
         let mut line = Line::new(&faults).unwrap();
