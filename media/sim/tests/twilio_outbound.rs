@@ -64,7 +64,8 @@ impl Placing {
             }
             assert!(webhook.is_signed(TOKEN, &self.world.http_url("/status")));
             told.push((webhook.field("CallStatus"), webhook.field("SequenceNumber")));
-            let is_last = ["completed", "busy", "no-answer", "failed", "canceled"].contains(&told.last().unwrap().0.as_str());
+            let is_last =
+                ["completed", "busy", "no-answer", "failed", "canceled"].contains(&told.last().unwrap().0.as_str());
             webhook.answer(StatusCode::NO_CONTENT);
             if is_last {
                 return told;
@@ -168,7 +169,9 @@ async fn an_answer_and_what_is_done_are_two_things() {
         }
         dialled += usize::from(matches!(
             fault,
-            CreateFault::Hang { dials: true } | CreateFault::Cut { dials: true } | CreateFault::Error { dials: true, .. }
+            CreateFault::Hang { dials: true }
+                | CreateFault::Cut { dials: true }
+                | CreateFault::Error { dials: true, .. }
         ));
         let listed = placing.get(&format!("/Calls.json?To=%2B{}", &CALLEE[1..])).await;
         assert_eq!(listed["calls"].as_array().unwrap().len(), dialled, "{fault:?}");
@@ -273,7 +276,10 @@ async fn a_recording_is_told_and_can_be_had() {
         match webhook.uri.path() {
             "/voice" => webhook.twiml("<Hangup/>"),
             "/recording" => {
-                assert_eq!((webhook.field("RecordingSource"), webhook.field("RecordingChannels")), ("OutboundAPI".into(), "2".into()));
+                assert_eq!(
+                    (webhook.field("RecordingSource"), webhook.field("RecordingChannels")),
+                    ("OutboundAPI".into(), "2".into())
+                );
                 told.push((webhook.field("RecordingStatus"), webhook.field("RecordingUrl")));
                 webhook.answer(StatusCode::NO_CONTENT);
             }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use trunkline_sim::{
     fault::{Fault, Script},
     keys::{OTHER_RSA_PRIVATE, RSA_PRIVATE},
+    phone::{Answer, Callee, PhoneConfig},
     vonage::{Application, Number, VonageConfig, VonageSim},
 };
 
@@ -20,7 +21,9 @@ fn config() -> VonageConfig {
     VonageConfig::new("a1b2c3d4", "a-secret", Application::new(APPLICATION), NUMBER)
 }
 
+/// A vendor that nobody answers at.
 async fn start(config: VonageConfig) -> VonageSim {
+    config.callees.set_others(Callee::fails(Answer::None), PhoneConfig::default());
     VonageSim::start(loopback(), config, None).await.unwrap()
 }
 
@@ -47,7 +50,7 @@ async fn voice(sim: &VonageSim, method: &str, path: &str, body: Option<Value>) -
 
 fn call() -> Value {
     json!({"to": [{"type": "phone", "number": "14155550100"}], "from": {"type": "phone", "number": NUMBER},
-        "ncco": [{"action": "talk", "text": "hi"}], "event_url": ["https://example.com/event"]})
+        "ncco": [{"action": "talk", "text": "hi"}], "event_url": ["http://127.0.0.1:9/event"]})
 }
 
 #[tokio::test]
@@ -141,6 +144,8 @@ async fn a_call_is_kept_and_can_be_hung_up_once() {
         assert_eq!(voice(&sim, "PUT", &path, Some(command)).await, (204, Value::Null));
     }
     assert_eq!(voice(&sim, "PUT", &path, Some(json!({"action": "hangup"}))).await.0, 404);
+    let ended = sim.next_placed().await.report().await.unwrap();
+    assert_eq!(ended.status.word(), "cancelled");
     assert_eq!(voice(&sim, "GET", &path, None).await.1["status"], "cancelled");
     let kept = &sim.calls()[0];
     assert_eq!((&kept.commands[0], &kept.request), (&transfer, &call()));

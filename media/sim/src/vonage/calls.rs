@@ -1,14 +1,13 @@
-//! `/v1/calls`: calls are checked, kept and told about. Nobody is called: a call stays as it was started until it is hung up, as one does
-//! whose callee never answers.
+//! `/v1/calls`: calls are checked, placed, told about and changed, each at the address of the region that it lives in.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode},
@@ -16,7 +15,21 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Shared, error::ApiError};
+use super::{
+    Region, Shared,
+    checks::check,
+    error::ApiError,
+    legs::{Command, Destination, Leg, Party},
+    ncco,
+    runner::{Detection, Placed, Source},
+};
+use crate::{
+    dates::iso8601,
+    fault::Fault,
+    http_fault,
+    phone::{Answer, Callee},
+    twilio::CreateFault,
+};
 
 /// A call that was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +40,7 @@ pub struct PlacedCall {
     pub conversation_uuid: String,
     /// The application that asked.
     pub application_id: String,
-    /// `started`, or `cancelled` once it was hung up.
+    /// Its state, in the vendor's word.
     pub status: &'static str,
     /// The request's body.
     pub request: Value,
@@ -35,60 +48,118 @@ pub struct PlacedCall {
     pub commands: Vec<Value>,
 }
 
-/// The calls, and when the latest of them were asked for.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    pub(super) placed: Vec<PlacedCall>,
-    recent: VecDeque<Instant>,
+impl PlacedCall {
+    pub(super) fn of(leg: &Leg) -> Option<Self> {
+        Some(Self {
+            uuid: leg.uuid.clone(),
+            conversation_uuid: leg.conversation_uuid(),
+            application_id: leg.application_id.clone(),
+            status: leg.status().word(),
+            request: leg.request.clone()?,
+            commands: leg.recorded(),
+        })
+    }
 }
 
-type Answer = Result<Response, ApiError>;
+/// When the latest calls were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Recent(VecDeque<Instant>);
 
-/// How a webhook may be called.
-const METHODS: [&str; 2] = ["GET", "POST"];
+impl Recent {
+    /// Lets no more than `most` calls begin within a second.
+    fn admit(&mut self, most: usize) -> Result<(), ApiError> {
+        let now = Instant::now();
+        self.0.retain(|at| now.duration_since(*at) < Duration::from_secs(1));
+        if self.0.len() >= most {
+            return Err(ApiError::rate());
+        }
+        self.0.push_back(now);
+        Ok(())
+    }
+}
+
+type Answered = Result<Response, ApiError>;
+type Here = (State<Arc<Shared>>, Extension<Region>);
 
 /// `POST /v1/calls`.
-pub(super) async fn create(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Answer {
-    let application = shared.config.application(&headers)?;
-    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+pub(super) async fn create((State(shared), Extension(region)): Here, headers: HeaderMap, body: Bytes) -> Answered {
+    let place = || place(&shared, region.0, &headers, &body);
+    let fault = shared.config.creates.next();
+    let Some(fault) = fault else { return place() };
+    let (CreateFault::Hang { dials } | CreateFault::Cut { dials } | CreateFault::Error { dials, .. }) = fault else {
+        let CreateFault::Refuse { status, .. } = fault else { unreachable!("all others dial or do not") };
+        return Err(ApiError::refusal(status, None));
+    };
+    if dials {
+        place()?;
+    }
+    match fault {
+        CreateFault::Hang { .. } => Ok(http_fault::answer(Fault::Hang).await),
+        CreateFault::Cut { .. } => Ok(http_fault::answer(Fault::DropAfter(Duration::ZERO)).await),
+        CreateFault::Error { status, .. } | CreateFault::Refuse { status, .. } => Err(ApiError::refusal(status, None)),
+    }
+}
+
+fn place(shared: &Arc<Shared>, region: usize, headers: &HeaderMap, body: &[u8]) -> Answered {
+    let application = shared.config.application(headers)?;
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let invalid = |wrong| ApiError::invalid(wrong, shared.config.observed_errors);
     let wrong = check(&request);
     if !wrong.is_empty() {
-        return Err(ApiError::invalid(wrong, shared.config.observed_errors));
+        return Err(invalid(wrong));
     }
-    let mut calls = shared.calls();
-    calls.admit(shared.config.calls_per_second)?;
-    let call = PlacedCall {
-        uuid: uuid::Uuid::new_v4().to_string(),
-        conversation_uuid: format!("CON-{}", uuid::Uuid::new_v4()),
-        application_id: application.id.clone(),
-        status: "started",
-        request,
-        commands: Vec::new(),
+    let to = party(&request["to"][0]);
+    let (callee, phone) = match &to {
+        Party::Phone(number) => shared.config.callees.of(&format!("+{number}")),
+        // Nobody is there: it rings.
+        Party::Socket(_) | Party::Other(_) => (Callee::fails(Answer::None), Default::default()),
     };
-    let answer = json!({
-        "uuid": call.uuid,
-        "status": call.status,
-        "direction": "outbound",
-        "conversation_uuid": call.conversation_uuid,
+    if callee.answer == Answer::Invalid {
+        return Err(invalid(vec![("to".into(), "is not a number that can be called".into())]));
+    }
+    shared.admit(|recent| recent.admit(shared.config.calls_per_second))?;
+    let url = |name: &str| request[name][0].as_str().map(str::to_owned);
+    let posts = |name: &str, default: bool| request[name].as_str().map_or(default, |method| method == "POST");
+    let source = match url("answer_url") {
+        Some(answer_url) => Source::Url((answer_url, posts("answer_method", false))),
+        None => Source::Actions(ncco::parse_value(&request["ncco"]).unwrap_or_default()),
+    };
+    let events = url("event_url").or_else(|| Some(application.event_url.clone()).filter(|url| !url.is_empty()));
+    let seconds = |name: &str, default: u64| Duration::from_secs(request[name].as_u64().unwrap_or(default));
+    let placed = Placed { callee, ring_limit: seconds("ringing_timer", 60), detection: detection(&request) };
+    let leg = shared.place(super::Order {
+        application_id: application.id.clone(),
+        from: if request["from"].is_null() { Party::Phone("unknown".into()) } else { party(&request["from"]) },
+        to,
+        source,
+        events: events.map(|url| (url, posts("event_method", true))),
+        phone,
+        placed,
+        time_limit: seconds("length_timer", 7_200),
+        region,
+        request,
     });
-    calls.placed.push(call);
+    let answer = json!({
+        "uuid": leg.uuid,
+        "status": "started",
+        "direction": "outbound",
+        "conversation_uuid": leg.conversation_uuid(),
+    });
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
 /// `GET /v1/calls/{uuid}`.
-pub(super) async fn read(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path(uuid): Path<String>) -> Answer {
-    let application = shared.config.application(&headers)?;
-    let calls = shared.calls();
-    let call = calls.placed.iter().find(|call| call.uuid == uuid && call.application_id == application.id);
-    call.map(|call| Json(call.to_json()).into_response()).ok_or_else(ApiError::not_found)
+pub(super) async fn read(here: Here, headers: HeaderMap, Path(uuid): Path<String>) -> Answered {
+    let leg = leg(&here, &headers, &uuid)?;
+    Ok(Json(leg.to_json()).into_response())
 }
 
 /// `GET /v1/calls`.
 pub(super) async fn list(
-    State(shared): State<Arc<Shared>>,
+    (State(shared), Extension(region)): Here,
     headers: HeaderMap,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Answer {
+) -> Answered {
     let application = shared.config.application(&headers)?;
     let whole = |name: &str, default: usize| {
         query.get(name).map_or(Ok(default), |text| {
@@ -96,17 +167,24 @@ pub(super) async fn list(
         })
     };
     let (size, index) = (whole("page_size", 10)?.clamp(1, 100), whole("record_index", 0)?);
-    let calls = shared.calls();
-    let wanted = |call: &&PlacedCall| {
-        call.application_id == application.id
-            && query.get("status").is_none_or(|status| call.status == status)
-            && query.get("conversation_uuid").is_none_or(|uuid| call.conversation_uuid == *uuid)
+    // Times of one form and zone are ordered as texts, whatever follows the seconds.
+    let second = |text: &str| text.get(..19).unwrap_or(text).to_owned();
+    let wanted = |leg: &&Arc<Leg>| {
+        let began = second(&iso8601(leg.created()));
+        leg.application_id == application.id
+            && leg.region == region.0
+            && leg.created() + shared.config.list_lag <= SystemTime::now()
+            && query.get("status").is_none_or(|status| leg.status().word() == status)
+            && query.get("conversation_uuid").is_none_or(|uuid| leg.conversation_uuid() == *uuid)
+            && query.get("date_start").is_none_or(|from| began >= second(from))
+            && query.get("date_end").is_none_or(|until| began <= second(until))
     };
-    let mut found: Vec<&PlacedCall> = calls.placed.iter().filter(wanted).collect();
+    let legs = shared.legs();
+    let mut found: Vec<&Arc<Leg>> = legs.iter().filter(wanted).collect();
     if query.get("order").is_some_and(|order| order == "desc") {
         found.reverse();
     }
-    let page: Vec<Value> = found.iter().skip(index).take(size).map(|call| call.to_json()).collect();
+    let page: Vec<Value> = found.iter().skip(index).take(size).map(|leg| leg.to_json()).collect();
     let link = |index: usize| json!({"href": format!("/v1/calls?page_size={size}&record_index={index}")});
     let mut links = json!({"self": link(index), "first": link(0)});
     if index + page.len() < found.len() {
@@ -123,141 +201,126 @@ pub(super) async fn list(
 }
 
 /// `PUT /v1/calls/{uuid}`.
-pub(super) async fn modify(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    Path(uuid): Path<String>,
-    body: Bytes,
-) -> Answer {
-    let application = shared.config.application(&headers)?;
-    let command: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let action = command.get("action").and_then(Value::as_str).unwrap_or_default();
-    let wrong = match action {
-        "hangup" | "mute" | "unmute" | "earmuff" | "unearmuff" => None,
-        "transfer" => check_destination(command.get("destination")),
-        _ => Some(("action".to_owned(), "is not a known action".to_owned())),
+pub(super) async fn modify(here: Here, headers: HeaderMap, Path(uuid): Path<String>, body: Bytes) -> Answered {
+    let shared = here.0.0.clone();
+    shared.config.application(&headers)?;
+    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let invalid = |name: &str, reason: &str| {
+        ApiError::invalid(vec![(name.to_owned(), reason.to_owned())], shared.config.observed_errors)
     };
-    if let Some(wrong) = wrong {
-        return Err(ApiError::invalid(vec![wrong], shared.config.observed_errors));
+    let command = match request["action"].as_str().unwrap_or_default() {
+        "hangup" => Some(Command::HangUp(uuid.clone())),
+        "mute" | "unmute" | "earmuff" | "unearmuff" => None,
+        "transfer" => {
+            let destination = destination(&request["destination"]);
+            Some(Command::Transfer(destination.map_err(|wrong| invalid("destination", &wrong))?))
+        }
+        _ => return Err(invalid("action", "is not a known action")),
+    };
+    let leg = leg(&here, &headers, &uuid)?;
+    if leg.status().is_final() {
+        return Err(ApiError::not_found());
     }
-    let mut calls = shared.calls();
-    let of_it = |call: &&mut PlacedCall| call.uuid == uuid && call.application_id == application.id;
-    let call = calls.placed.iter_mut().find(of_it).filter(|call| call.status == "started");
-    let call = call.ok_or_else(ApiError::not_found)?;
-    if action == "hangup" {
-        call.status = "cancelled";
+    // Its end takes a moment: a second request finds none all the same.
+    if matches!(command, Some(Command::HangUp(_))) && !leg.close() {
+        return Err(ApiError::not_found());
     }
-    call.commands.push(command);
+    if let Some(command) = command
+        && !leg.command(command)
+    {
+        return Err(ApiError::not_found());
+    }
+    leg.record(request);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-impl Calls {
-    /// Lets no more than `most` calls begin within a second.
-    fn admit(&mut self, most: usize) -> Result<(), ApiError> {
-        let now = Instant::now();
-        self.recent.retain(|at| now.duration_since(*at) < Duration::from_secs(1));
-        if self.recent.len() >= most {
-            return Err(ApiError::rate());
+/// `PUT /v1/calls/{uuid}/{what}`.
+pub(super) async fn begin_playing(
+    here: Here,
+    headers: HeaderMap,
+    Path((uuid, what)): Path<(String, String)>,
+    body: Bytes,
+) -> Answered {
+    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let leg = leg(&here, &headers, &uuid)?;
+    let good = |name: &str, good: &dyn Fn(&str) -> bool| request[name].as_str().is_some_and(good);
+    let (field, valid, message) = match what.as_str() {
+        "talk" => ("text", good("text", &|text| (1..=1_500).contains(&text.chars().count())), "Talk started"),
+        "dtmf" => {
+            let key = |key: char| key.is_ascii_digit() || matches!(key, '*' | '#' | 'p');
+            ("digits", good("digits", &|keys| !keys.is_empty() && keys.chars().all(key)), "DTMF sent")
         }
-        self.recent.push_back(now);
-        Ok(())
+        "stream" => ("stream_url", request["stream_url"][0].is_string(), "Stream started"),
+        _ => return Err(ApiError::not_found()),
+    };
+    if !valid {
+        return Err(ApiError::invalid(vec![(field.into(), "is not valid".into())], here.0.0.config.observed_errors));
+    }
+    if leg.status().is_final() {
+        return Err(ApiError::not_found());
+    }
+    if what == "dtmf" {
+        leg.press(request["digits"].as_str().unwrap_or_default());
+    }
+    leg.record(json!({ what: request }));
+    Ok(Json(json!({"message": message, "uuid": leg.uuid})).into_response())
+}
+
+/// `DELETE /v1/calls/{uuid}/{what}`.
+pub(super) async fn stop_playing(
+    here: Here,
+    headers: HeaderMap,
+    Path((uuid, what)): Path<(String, String)>,
+) -> Answered {
+    let leg = leg(&here, &headers, &uuid)?;
+    let message = match what.as_str() {
+        "talk" => "Talk stopped",
+        "stream" => "Stream stopped",
+        _ => return Err(ApiError::not_found()),
+    };
+    leg.record(json!({ what: null }));
+    Ok(Json(json!({"message": message, "uuid": leg.uuid})).into_response())
+}
+
+/// The leg that a path names, if it is the application's and lives here.
+fn leg((State(shared), Extension(region)): &Here, headers: &HeaderMap, uuid: &str) -> Result<Arc<Leg>, ApiError> {
+    let application = shared.config.application(headers)?;
+    let legs = shared.legs();
+    let found =
+        legs.iter().find(|leg| leg.uuid == uuid && leg.application_id == application.id && leg.region == region.0);
+    found.cloned().ok_or_else(ApiError::not_found)
+}
+
+fn party(endpoint: &Value) -> Party {
+    match (endpoint, endpoint["type"].as_str()) {
+        (Value::String(uri), _) => Party::Other(json!({"type": "sip", "uri": uri})),
+        (_, Some("phone")) => Party::Phone(endpoint["number"].as_str().unwrap_or_default().to_owned()),
+        (_, Some("websocket")) => Party::Socket(endpoint["uri"].as_str().unwrap_or_default().to_owned()),
+        _ => Party::Other(endpoint.clone()),
     }
 }
 
-impl PlacedCall {
-    fn to_json(&self) -> Value {
-        let from = match &self.request["from"] {
-            Value::Null => json!({"type": "phone", "number": "unknown"}),
-            from => from.clone(),
-        };
-        json!({
-            "_links": {"self": {"href": format!("/v1/calls/{}", self.uuid)}},
-            "uuid": self.uuid,
-            "conversation_uuid": self.conversation_uuid,
-            "to": self.request["to"][0],
-            "from": from,
-            "status": self.status,
-            "direction": "outbound",
-        })
+/// Advanced detection goes before the plain one. What the mode `default` means is not documented: here it is `detect`.
+fn detection(request: &Value) -> Option<Detection> {
+    let advanced = &request["advanced_machine_detection"];
+    if advanced.is_object() {
+        let beep = advanced["beep_timeout"].as_u64().unwrap_or(45);
+        return Some(Detection {
+            hang_up: advanced["behavior"] == "hangup",
+            beep: (advanced["mode"] == "detect_beep").then_some(Duration::from_secs(beep)),
+        });
     }
+    let plain = request["machine_detection"].as_str()?;
+    Some(Detection { hang_up: plain == "hangup", beep: None })
 }
 
-/// What is wrong with a request for a call, by field.
-fn check(request: &Value) -> Vec<(String, String)> {
-    let mut wrong = Vec::new();
-    let mut complain = |name: &str, reason: &str| wrong.push((name.to_owned(), reason.to_owned()));
-    let present = |name: &str| request.get(name).is_some_and(|value| !value.is_null());
-    match request.get("to").and_then(Value::as_array).map(Vec::as_slice) {
-        Some([to]) => {
-            if let Some(reason) = endpoint_error(to) {
-                complain("to", reason);
-            }
+fn destination(destination: &Value) -> Result<Destination, String> {
+    let (actions, url) = (&destination["ncco"], &destination["url"]);
+    match (destination["type"].as_str(), actions, url.as_array().map(Vec::as_slice)) {
+        (Some("ncco"), Value::Array(_), None) => {
+            ncco::parse_value(actions).map(Destination::Actions).map_err(|error| error.to_string())
         }
-        _ => complain("to", "must be a list of one endpoint"),
+        (Some("ncco"), Value::Null, Some([Value::String(url)])) => Ok(Destination::Url(url.clone())),
+        _ => Err("must be an ncco, inline or by url".into()),
     }
-    let random = request.get("random_from_number").and_then(Value::as_bool).unwrap_or(false);
-    if present("from") == random {
-        complain("from", "exactly one of from and random_from_number is needed");
-    } else if let Some(from) = request.get("from").filter(|from| from.is_object())
-        && !is_number(&from["number"])
-    {
-        complain("from", "must be a number in E.164 format, without +");
-    }
-    if present("ncco") == present("answer_url") {
-        complain("ncco", "exactly one of ncco and answer_url is needed");
-    }
-    if present("ncco")
-        && !request["ncco"].as_array().is_some_and(|actions| actions.iter().all(|it| it["action"].is_string()))
-    {
-        complain("ncco", "must be a list of actions");
-    }
-    for name in ["answer_url", "event_url"] {
-        let one =
-            |urls: &Vec<Value>| matches!(&urls[..], [url] if url.as_str().is_some_and(|url| url.starts_with("http")));
-        if present(name) && !request[name].as_array().is_some_and(one) {
-            complain(name, "must be a list of one URL");
-        }
-    }
-    for name in ["answer_method", "event_method"] {
-        if present(name) && !request[name].as_str().is_some_and(|method| METHODS.contains(&method)) {
-            complain(name, "must be GET or POST");
-        }
-    }
-    for (name, most) in [("length_timer", 86_400), ("ringing_timer", 120)] {
-        if present(name) && !request[name].as_u64().is_some_and(|seconds| (1..=most).contains(&seconds)) {
-            complain(name, "is out of range");
-        }
-    }
-    if present("machine_detection") && !matches!(request["machine_detection"].as_str(), Some("continue" | "hangup")) {
-        complain("machine_detection", "must be continue or hangup");
-    }
-    wrong
-}
-
-fn endpoint_error(to: &Value) -> Option<&'static str> {
-    let text = |name: &str| to.get(name).and_then(Value::as_str).unwrap_or_default();
-    match text("type") {
-        "phone" if !is_number(&to["number"]) => Some("must be a number in E.164 format, without +"),
-        "sip" if !text("uri").starts_with("sip:") && !text("uri").starts_with("sips:") => Some("must be a SIP URI"),
-        "websocket" if !text("uri").starts_with("ws://") && !text("uri").starts_with("wss://") => {
-            Some("must be a WebSocket URI")
-        }
-        "websocket" if to.get("headers").is_some_and(|headers| headers.to_string().len() > 512) => {
-            Some("headers are longer than 512 bytes")
-        }
-        "phone" | "sip" | "websocket" | "vbc" | "app" => None,
-        _ => Some("is no known endpoint"),
-    }
-}
-
-fn is_number(number: &Value) -> bool {
-    let digits = number.as_str().unwrap_or_default();
-    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn check_destination(destination: Option<&Value>) -> Option<(String, String)> {
-    let destination = destination.cloned().unwrap_or_default();
-    let list = |name: &str| destination.get(name).is_some_and(Value::is_array);
-    let valid = destination["type"] == "ncco" && (list("ncco") != list("url"));
-    (!valid).then(|| ("destination".to_owned(), "must be an ncco, inline or by url".to_owned()))
 }
