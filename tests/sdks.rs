@@ -176,6 +176,8 @@ async fn vonage() {
     let arguments =
         ["a1b2c3d4", "a-secret", &application.id, &key("rsa"), &key("other-rsa"), number].map(str::to_owned);
     let config = VonageConfig::new("a1b2c3d4", "a-secret", application, number);
+    config.callees.set("+14155550100", Callee::fails(Answer::None), PhoneConfig::default());
+    let arguments = arguments.into_iter().chain([config.signature_secret.clone()]);
     let sim = VonageSim::start(LOOPBACK, config, Some(&identity)).await.unwrap();
     let mut script = script("use_vonage.py", [sim.server().addr().to_string()].into_iter().chain(arguments));
     finish(script.env("REQUESTS_CA_BUNDLE", authority(&identity, "vonage"))).await;
