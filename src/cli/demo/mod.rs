@@ -147,6 +147,7 @@ pub async fn run(
         voice,
         rules: scenario.rules.clone(),
         delays: Delays::default(),
+        vonage_webhook: None,
         faults: Faults::default(),
     })
     .await?;

@@ -17,6 +17,7 @@ use trunkline_sim::{
     recogniser::{Library, LibraryError},
     voice::{CodedVoice, FliteModel, FliteVoice, Voice, VoiceError},
 };
+use url::Url;
 
 pub(crate) use clips::library;
 pub use fault::{FaultArg, Faults, Vendor};
@@ -72,6 +73,10 @@ pub(super) struct Simulate {
     /// What the variation is drawn from.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Where the simulated Vonage asks what happens to calls and tells what becomes of them: a server's webhook, such as
+    /// http://127.0.0.1:8080/webhooks/vonage. Default: nowhere, but where a request for a call says.
+    #[arg(long, value_name = "URL")]
+    vonage_webhook: Option<Url>,
     #[arg(long, value_name = "FAULT", help = fault::HELP)]
     fault: Vec<FaultArg>,
 }
@@ -161,6 +166,7 @@ impl Simulate {
                 jitter: self.jitter,
                 seed: self.seed,
             },
+            vonage_webhook: self.vonage_webhook.map(Into::into),
             faults: Faults::new(self.fault),
         })
     }

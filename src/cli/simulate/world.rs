@@ -32,6 +32,7 @@ pub const NUMBER: &str = "+15005550006";
 const DEEPGRAM_KEY: &str = "simulated-deepgram-key";
 const VONAGE_KEY: &str = "a1b2c3d4";
 const VONAGE_SECRET: &str = "simulated-vonage-secret";
+const VONAGE_SIGNATURE_SECRET: &str = "simulated-vonage-signature-secret";
 const VONAGE_APPLICATION: &str = "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab";
 /// Vonage's number, which it writes without the plus.
 const VONAGE_NUMBER: &str = "15005550007";
@@ -59,6 +60,8 @@ pub struct SimulatorConfig {
     pub rules: Rules,
     /// How long they take.
     pub delays: Delays,
+    /// Where the simulated Vonage's application is asked and told; nowhere without.
+    pub vonage_webhook: Option<String>,
     /// What goes wrong.
     pub faults: Faults,
 }
@@ -169,8 +172,11 @@ impl Simulators {
         };
         let account = Account { sid: ACCOUNT_SID.into(), auth_token: AUTH_TOKEN.into(), numbers: vec![NUMBER.into()] };
         let twilio = TwilioConfig { script: faults.script(Vendor::Twilio), ..TwilioConfig::new(account) };
-        let application = Application::new(VONAGE_APPLICATION);
+        let webhook = config.vonage_webhook.unwrap_or_default();
+        let application =
+            Application { answer_url: webhook.clone(), event_url: webhook, ..Application::new(VONAGE_APPLICATION) };
         let vonage = VonageConfig {
+            signature_secret: VONAGE_SIGNATURE_SECRET.into(),
             script: faults.script(Vendor::Vonage),
             ..VonageConfig::new(VONAGE_KEY, VONAGE_SECRET, application, VONAGE_NUMBER)
         };
@@ -276,7 +282,8 @@ impl Simulators {
         let (email, password) = SUPABASE_USER;
         vec![
             format!(
-                "Vonage: api_key {VONAGE_KEY}, api_secret {VONAGE_SECRET}, application_id {VONAGE_APPLICATION}, number +{VONAGE_NUMBER}; {key}"
+                "Vonage: api_key {VONAGE_KEY}, api_secret {VONAGE_SECRET}, application_id {VONAGE_APPLICATION}, signature_secret \
+                 {VONAGE_SIGNATURE_SECRET}, number +{VONAGE_NUMBER}; {key}"
             ),
             format!(
                 "Salesforce: client_id {SALESFORCE_ID}, client_secret {SALESFORCE_SECRET}, username {SALESFORCE_USER}; {key}"
