@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Whom a call that is placed reaches, and what is asked of it.
 #[derive(Debug, Clone)]
 pub(in crate::vonage) struct Placed {
-    /// Who has the number; `None` for an endpoint that nobody is at, which rings.
+    /// Who has the number.
     pub(in crate::vonage) callee: Callee,
     pub(in crate::vonage) ring_limit: Duration,
     pub(in crate::vonage) detection: Option<Detection>,
