@@ -9,9 +9,7 @@ use responder::{Answer, Responder};
 use trunkline_base::{Clock, E164, Secret, SystemClock};
 use trunkline_media::{
     net::{Http, Net},
-    telephony::twilio::rest::{
-        CallStatus, Detection, NewCall, Refusal, RestError, RestLimits, TwilioAuth, TwilioRest,
-    },
+    telephony::twilio::rest::{CallStatus, Detection, NewCall, Refusal, RestError, RestLimits, TwilioAuth, TwilioRest},
 };
 use trunkline_sim::{
     phone::{Answer as Outcome, Callee, Directory},
@@ -27,11 +25,8 @@ fn rest(base_url: &str) -> TwilioRest {
     let net = Net::new(&[]).unwrap();
     let http = Http::new(&net, Duration::from_secs(2)).unwrap().direct().clone();
     let auth = TwilioAuth { user: ACCOUNT.into(), password: Secret::new(TOKEN) };
-    let limits = RestLimits {
-        create: Duration::from_millis(400),
-        backoff: Duration::from_millis(10),
-        ..RestLimits::default()
-    };
+    let limits =
+        RestLimits { create: Duration::from_millis(400), backoff: Duration::from_millis(10), ..RestLimits::default() };
     TwilioRest::new(http, base_url, ACCOUNT, auth).with_limits(limits)
 }
 

@@ -258,7 +258,12 @@ async fn a_server_that_is_away_is_tried_twice_and_a_slow_one_not_waited_for() {
 #[tokio::test]
 async fn callbacks_arrive_twice_and_out_of_order() {
     let mut world = World::start().await;
-    let delivery = CallbackDelivery { duplicate: true, reorder: true, delay: Duration::from_millis(10) };
+    let delivery = CallbackDelivery {
+        duplicate: true,
+        reorder: true,
+        delay: Duration::from_millis(10),
+        ..CallbackDelivery::default()
+    };
     let sim = start(TwilioConfig { callbacks: delivery, ..vendor() }).await;
     let mut inbound = call(world.http_url("/voice"), []);
     inbound.status_callback = Some(StatusCallback::all(world.http_url("/status")));

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
-use super::status::{CallStatus, StatusCallback, StatusEvent};
+use super::status::{StatusCallback, StatusEvent};
 use crate::{
     dates,
     twilio::{
@@ -75,7 +75,7 @@ impl Callbacks {
 
     /// Tells an event if it is wanted. `call` are the fields of every webhook of the call, with its status; `duration` is that of a
     /// call that is over.
-    pub(crate) fn tell(&mut self, event: StatusEvent, status: CallStatus, mut call: Form, duration: Option<Duration>) {
+    pub(crate) fn tell(&mut self, event: StatusEvent, mut call: Form, duration: Option<Duration>) {
         let Some(callback) = self.callback.as_ref().filter(|callback| callback.events.contains(&event)) else { return };
         if event == StatusEvent::Initiated {
             // A state that exists nowhere but here.

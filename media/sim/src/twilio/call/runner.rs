@@ -155,7 +155,7 @@ impl Runner {
         let duration = self.report.duration();
         let mut fields = call_fields(&self.plan.state, &self.plan.fields);
         fields.extend(self.sip_response.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
-        self.callbacks.tell(StatusEvent::Completed, status, fields, Some(duration));
+        self.callbacks.tell(StatusEvent::Completed, fields, Some(duration));
         self.tell_recording(duration);
         // What it would still find out, nobody asks any more.
         self.detecting = None;
@@ -378,7 +378,7 @@ impl Runner {
     }
 
     pub(super) fn tell(&mut self, event: StatusEvent) {
-        self.callbacks.tell(event, self.plan.state.status(), call_fields(&self.plan.state, &self.plan.fields), None);
+        self.callbacks.tell(event, call_fields(&self.plan.state, &self.plan.fields), None);
     }
 
     pub(super) fn error(&mut self, code: u32, detail: String) {

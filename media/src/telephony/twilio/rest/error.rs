@@ -81,7 +81,6 @@ impl fmt::Display for Code {
     }
 }
 
-
 /// Why Twilio places no call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {

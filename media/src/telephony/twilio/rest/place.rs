@@ -130,8 +130,7 @@ impl Call {
 
 /// `Mon, 04 Nov 2024 12:00:00 +0000`, which Twilio writes in UTC.
 fn rfc2822(text: &str) -> Option<SystemTime> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let rest = text.split_once(", ").map_or(text, |(_, rest)| rest);
     let mut parts = rest.split_ascii_whitespace();
     let day: u64 = parts.next()?.parse().ok()?;
@@ -164,7 +163,13 @@ mod tests {
         ] {
             assert_eq!(rfc2822(text), Some(UNIX_EPOCH + Duration::from_secs(seconds)), "{text}");
         }
-        for bad in ["", "yesterday", "Mon, 04 Nov 2024 12:00:00 +0100", "Mon, 04 Foo 2024 12:00:00 +0000", "04 Nov 99999999999999999999 1:1:1"] {
+        for bad in [
+            "",
+            "yesterday",
+            "Mon, 04 Nov 2024 12:00:00 +0100",
+            "Mon, 04 Foo 2024 12:00:00 +0000",
+            "04 Nov 99999999999999999999 1:1:1",
+        ] {
             assert_eq!(rfc2822(bad), None, "{bad}");
         }
     }
