@@ -2,6 +2,7 @@
 
 pub mod account;
 mod codec;
+mod detection;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod rest;
@@ -9,4 +10,7 @@ pub mod signature;
 pub mod twiml;
 mod wire;
 
-pub use self::codec::{TwilioCodec, decode, encode_clear, encode_mark, encode_media};
+pub use self::{
+    codec::{TwilioCodec, decode, encode_clear, encode_mark, encode_media},
+    detection::answered_by,
+};
