@@ -44,10 +44,17 @@ impl AiConfig {
     /// The variables of one call: the agent's own, overridden by the call's context. A nested key is named with dots
     /// (`custom_data.plan`); a number or a boolean is its JSON; `null` leaves the agent's own; a list is no variable.
     pub fn variables_for(&self, context: &Value) -> Variables {
-        let mut variables = self.variables.clone();
-        flatten("", context, &mut variables);
-        variables
+        let mut all = self.variables.clone();
+        all.extend(variables(context));
+        all
     }
+}
+
+/// What a call's context is to its variables, as [`AiConfig::variables_for`] has it.
+pub fn variables(context: &Value) -> Variables {
+    let mut variables = Variables::new();
+    flatten("", context, &mut variables);
+    variables
 }
 
 /// Whether a name can be written between braces.

@@ -43,7 +43,7 @@ pub use self::{
         CallConfig, Dtmf, Greeting, Idle, Recording, Terminator, TransferMode, TransferTarget, Voicemail,
         VoicemailAction,
     },
-    instructions::{Variables, render, unknown_variables},
+    instructions::{Variables, render, unknown_variables, variables},
     speech::{SpeechConfig, SpeechFallback, SpeechProvider},
     tool::{Tool, ToolKind},
     turn::{InterruptionProfile, Interruptions, TurnConfig, TurnProfile, TurnProfiles, TurnState},
