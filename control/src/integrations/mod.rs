@@ -22,6 +22,9 @@ use crate::{
     vendors::{Provider, VendorError},
 };
 
+/// How many calls a second a carrier's account may be said to allow.
+const CALLS_PER_SECOND: std::ops::RangeInclusive<f64> = 0.1..=500.0;
+
 pub(crate) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
         .routes(routes!(list))
@@ -82,6 +85,12 @@ async fn install(
     Body(body): Body<InstallRequest>,
 ) -> Result<Reply<Installed>, ApiError> {
     let tenant = caller.tenant;
+    if let Some(rate) = body.config.get("calls_per_second")
+        && !rate.as_f64().is_some_and(|rate| CALLS_PER_SECOND.contains(&rate))
+    {
+        let (least, most) = CALLS_PER_SECOND.into_inner();
+        return Err(ApiError::field("config.calls_per_second", format!("must be a number between {least} and {most}")));
+    }
     let mut tx = control.db.begin(tenant).await?;
     let integration = store::get(&mut tx, tenant, body.integration_id)
         .await?
