@@ -3,13 +3,15 @@
 //! They call the functions of the database's schema `lookup`, which run as a role of their own; the service's role can do nothing
 //! else without a tenant.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use trunkline_base::CallId;
 use uuid::Uuid;
 
 use crate::{
     auth::Role,
-    db::{Db, DbError},
+    db::{Db, DbError, Tx},
     tenant::TenantId,
     vendors::Provider,
 };
@@ -260,6 +262,49 @@ pub async fn credentials_to_rotate(db: &Db, n: i32, fingerprint: &str) -> Result
 pub async fn retention_due(db: &Db, n: i32, now: DateTime<Utc>) -> Result<Vec<(TenantId, CallId)>, DbError> {
     let due = claim_due(db, "retention", n, Some(&now.to_rfc3339())).await?;
     Ok(due.into_iter().map(|(tenant, id)| (tenant, CallId::from(id))).collect())
+}
+
+/// Up to `n` dials that are not settled and that nobody sees to.
+pub async fn unsettled_dials(db: &Db, n: i32) -> Result<Vec<(TenantId, CallId)>, DbError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", conversation_id as "conversation_id!" from lookup.unsettled_dials($1)"#,
+        n
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(rows.into_iter().map(|row| (TenantId::new(row.tenant_id), CallId::from(row.conversation_id))).collect())
+}
+
+/// An account's next turn to place a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is the caller's, in this time.
+    In(Duration),
+    /// Too many wait already: there may be one in this time.
+    NotBefore(Duration),
+}
+
+/// Takes an account's next turn to place a call, of which there is one every so often, if it is not further away than `patience`.
+/// Other tenants may have the same account, and other nodes ask for it: what is taken stays taken once the transaction is committed, and
+/// until then the others wait.
+pub async fn call_turn(
+    tx: &mut Tx,
+    provider: Provider,
+    account: &str,
+    every: Duration,
+    patience: Duration,
+) -> Result<Turn, DbError> {
+    let turn = sqlx::query!(
+        r#"select granted as "granted!", wait as "wait!" from lookup.call_turn($1, $2, make_interval(secs => $3), make_interval(secs => $4))"#,
+        provider.name(),
+        account,
+        every.as_secs_f64(),
+        patience.as_secs_f64(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let wait = Duration::try_from_secs_f64(turn.wait).unwrap_or_default();
+    Ok(if turn.granted { Turn::In(wait) } else { Turn::NotBefore(wait) })
 }
 
 /// Tenants, at least one for up to `n` such keys, that have idempotency keys which have expired.

@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use trunkline_base::{CallId, Personal};
 use uuid::Uuid;
 
 use crate::{
+    agents::config::variables,
     db::{DbError, Tx},
     tenant::TenantId,
     vendors::Provider,
@@ -214,7 +214,7 @@ pub async fn read(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<Option<St
         answered_at: row.answered_at,
         reattached: row.reattached,
         over: row.over,
-        context: context(&row.context),
+        context: variables(&row.context),
     }))
 }
 
@@ -289,12 +289,4 @@ pub async fn close_abandoned(tx: &mut Tx, tenant: TenantId, id: CallId, now: Dat
     }
     let ended = super::journal::Ended { at: now, status: "failed", reason: "media_lost".into() };
     super::journal::close(tx, tenant, id, &ended, None).await
-}
-
-fn context(value: &Value) -> BTreeMap<String, String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    value
-        .as_object()
-        .map(|object| object.iter().map(|(key, value)| (key.clone(), text(value))).collect())
-        .unwrap_or_default()
 }

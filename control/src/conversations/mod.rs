@@ -3,6 +3,9 @@
 
 pub mod analysis;
 pub mod calls;
+pub mod dials;
+#[cfg(test)]
+mod dials_tests;
 pub mod erase;
 pub mod journal;
 pub mod legs;
