@@ -4,6 +4,7 @@
 
 mod account;
 mod control;
+mod dial;
 mod live;
 mod media;
 mod reconcile;
@@ -119,6 +120,7 @@ impl Calls {
             .layer(DefaultBodyLimit::max(MAX_WEBHOOK))
             .route("/media/twilio/{conversation}", get(media::twilio::twilio))
             .merge(control::routes())
+            .merge(dial::router())
     }
 
     /// Calls that are alive.

@@ -42,7 +42,7 @@ use crate::compose::{CallKeys, ComposeError, Composed};
 const TOKEN_LIMIT: Duration = Duration::from_secs(2);
 
 /// The longest address of a region that is kept.
-const MAX_REGION: usize = 256;
+pub(super) const MAX_REGION: usize = 256;
 
 /// Who calls.
 pub(super) struct Caller {
@@ -78,11 +78,11 @@ struct Taken {
 }
 
 /// An agent that can take a call.
-struct Ready {
+pub(super) struct Ready {
     agent: Uuid,
-    version: i32,
-    tenant: TenantSettings,
-    composed: Result<Composed, ComposeError>,
+    pub(super) version: i32,
+    pub(super) tenant: TenantSettings,
+    pub(super) composed: Result<Composed, ComposeError>,
 }
 
 impl Calls {
@@ -217,7 +217,11 @@ impl Calls {
         else {
             return Ok(None);
         };
-        let part = u32::try_from(call.reattached).unwrap_or(u32::MAX).saturating_add(1);
+        // One that no stream has come to yet is not a part of a call, but its beginning.
+        let part = match call.answered_at {
+            Some(_) => u32::try_from(call.reattached).unwrap_or(u32::MAX).saturating_add(1),
+            None => 0,
+        };
         if part > RESUMES {
             return Ok(None);
         }
@@ -288,7 +292,7 @@ impl Calls {
     }
 
     /// An agent in a version (`None`: the current one), with the tenant's credentials. `None`: there is no such agent any more.
-    async fn agent(
+    pub(super) async fn agent(
         &self,
         tx: &mut Tx,
         tenant: TenantId,

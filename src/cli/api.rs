@@ -15,6 +15,9 @@ use crate::config::Vendors;
 /// How long a request may take: installing an integration asks its vendor.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a request may take that waits for a carrier.
+const PATIENT: Duration = Duration::from_secs(40);
+
 /// How long a stream may last.
 const STREAM: Duration = Duration::from_secs(3600);
 
@@ -73,6 +76,22 @@ impl Api {
     /// Changes something: what is in its envelope.
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, ApiFailure> {
         self.send("PATCH", path, self.http.patch(format!("{}{path}", self.url)).json(body)).await
+    }
+
+    /// Makes something with an `Idempotency-Key`, if there is one: whatever it is answered, with its status and its `Retry-After`.
+    pub async fn post_with_key(
+        &self,
+        path: &str,
+        body: &Value,
+        key: Option<&str>,
+    ) -> Result<(u16, Option<u64>, Value), ApiFailure> {
+        let request = self.http.post(format!("{}{path}", self.url)).json(body).timeout(PATIENT);
+        let request = key.iter().fold(request, |request, key| request.header("idempotency-key", *key));
+        let response = request.bearer_auth(self.token.expose()).send().await;
+        let response = response.map_err(|cause| unreachable("POST", path, cause))?;
+        let wait = response.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let status = response.status().as_u16();
+        Ok((status, wait, response.json().await.map_err(|cause| unreachable("POST", path, cause))?))
     }
 
     /// Opens a stream of events, behind the one with this id if there is one.

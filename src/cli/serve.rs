@@ -103,7 +103,7 @@ pub struct Server {
     storage: Storage,
     listening: Listening,
     _nodes: Option<AbortOnDropHandle<()>>,
-    _upkeep: [AbortOnDropHandle<()>; 5],
+    _upkeep: [AbortOnDropHandle<()>; 6],
 }
 
 impl Server {
@@ -174,6 +174,7 @@ impl Server {
             AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_retention())),
+            AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_dials())),
             AbortOnDropHandle::new(tokio::spawn(async move { edge.limiter.keep().await })),
             AbortOnDropHandle::new(tokio::spawn(idempotency::keep_clean(control.clone()))),
         ];

@@ -72,6 +72,11 @@ impl VonageAccount {
         }
     }
 
+    /// Its REST API.
+    pub(in crate::calls) const fn rest(&self) -> &VonageRest {
+        &self.rest
+    }
+
     /// The same account, for the calls of a region.
     pub(super) fn at(&self, region_url: &str) -> Self {
         Self { rest: self.rest.clone().in_region(Some(region_url)), ..self.clone() }

@@ -73,6 +73,8 @@ impl Incoming {
             ("ringing", _) => CarrierStatus::Ringing,
             ("in-progress" | "answered", _) => CarrierStatus::Answered,
             ("completed", _) => CarrierStatus::Completed,
+            // Somebody who does not want to be called, whatever else it is called (RFC 3261 §21.6).
+            ("busy", "603") => CarrierStatus::Rejected,
             ("busy", _) => CarrierStatus::Busy,
             ("no-answer", _) => CarrierStatus::NoAnswer,
             ("canceled", _) => CarrierStatus::Canceled,
@@ -137,7 +139,8 @@ pub(in crate::calls) async fn twilio(
     let incoming = Incoming { url: format!("{}{path}", calls.0.public_url), headers, fields };
     let conversation = query.conversation.as_deref().and_then(|id| id.parse::<CallId>().ok());
     match (query.kind.as_deref().unwrap_or_else(|| incoming.kind()), conversation) {
-        ("voice", _) => voice(&calls, &incoming).await,
+        ("voice", Some(id)) => answered(&calls, id, &incoming).await,
+        ("voice", None) => voice(&calls, &incoming).await,
         ("resume", Some(id)) => resume(&calls, id, &incoming).await,
         ("status", _) => status(&calls, conversation, &incoming).await,
         ("stream", Some(id)) => stream(&calls, id, &incoming).await,
@@ -190,6 +193,17 @@ async fn voice(calls: &Calls, incoming: &Incoming) -> Result<Response, ApiError>
         Answered::Stream(id, token) => connect(calls, id, token.expose()),
         Answered::Over => document(twiml::hang_up()),
         Answered::Rejected => document(twiml::reject()),
+    })
+}
+
+/// A call that we placed is answered, and the carrier asks what to do with it.
+async fn answered(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Response, ApiError> {
+    let Some((tenant, account)) = authorised(calls, id, incoming).await? else {
+        return Ok(document(twiml::hang_up()));
+    };
+    Ok(match calls.answer(tenant, id, account, incoming.or_empty("CallSid"), None).await? {
+        Answered::Stream(id, token) => connect(calls, id, token.expose()),
+        Answered::Over | Answered::Rejected => document(twiml::hang_up()),
     })
 }
 
@@ -248,7 +262,13 @@ async fn status(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming
         None => lookup::call(&calls.control().db, Provider::Twilio, call_sid).await?.map(|(_, id)| id),
     };
     let known = match id {
-        Some(id) => authorised(calls, id, incoming).await?.map(|(tenant, _)| (tenant, id)),
+        Some(id) => match authorised(calls, id, incoming).await? {
+            Some((tenant, account)) => {
+                calls.settle_by_word(tenant, id, &account, call_sid).await?;
+                Some((tenant, id))
+            }
+            None => None,
+        },
         None => {
             let accounts = calls.anybodys_accounts(Provider::Twilio, incoming.or_empty("AccountSid")).await?;
             signer(accounts, &incoming.signed()).ok_or_else(refused)?;

@@ -204,7 +204,8 @@ fn refused() -> ApiError {
 async fn receive(calls: &Calls, query: Kind, incoming: Incoming) -> Result<Response, ApiError> {
     let conversation = query.conversation.as_deref().and_then(|id| id.parse::<CallId>().ok());
     match (query.kind.as_deref().unwrap_or_else(|| incoming.kind()), conversation) {
-        ("answer", _) => answer(calls, &incoming).await,
+        ("answer", Some(id)) => answered(calls, id, &incoming).await,
+        ("answer", None) => answer(calls, &incoming).await,
         ("event", _) => event(calls, conversation, &incoming).await,
         ("stream", Some(id)) => stream(calls, id, &incoming).await,
         _ => {
@@ -243,6 +244,33 @@ async fn answer(calls: &Calls, incoming: &Incoming) -> Result<Response, ApiError
     Ok(match calls.ring(number.tenant, number.agent, account.clone(), caller).await? {
         Answered::Stream(id, token) => connect(calls, id, &account, &call.uuid, token.expose()),
         Answered::Over | Answered::Rejected => document(&Ncco::empty()),
+    })
+}
+
+/// A call that we placed is answered, and the carrier asks what to do with it.
+async fn answered(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Response, ApiError> {
+    let Ok(call) = incoming.answer() else {
+        anybodys(calls, incoming).await?;
+        return Err(ApiError::field("uuid", "is missing, as is who was called, or they cannot be read"));
+    };
+    let Some((tenant, signer)) = authorised(calls, id, incoming).await? else {
+        return Ok(document(&Ncco::empty()));
+    };
+    let receipt = signer.receipt();
+    let account = Arc::new(signer.account.at(call.region_url.as_deref()));
+    let token = if calls.is_replay(tenant, &receipt).await {
+        calls.answer_again(tenant, id).await
+    } else {
+        let answered = calls.answer(tenant, id, account.clone(), &call.uuid, call.region_url.as_deref()).await?;
+        calls.keep_receipt(tenant, &receipt).await;
+        match answered {
+            Answered::Stream(_, token) => Some(token),
+            Answered::Over | Answered::Rejected => None,
+        }
+    };
+    Ok(match token {
+        Some(token) => connect(calls, id, &account, &call.uuid, token.expose()),
+        None => document(&Ncco::empty()),
     })
 }
 
@@ -304,6 +332,9 @@ async fn event(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming)
         return Ok(StatusCode::OK.into_response());
     };
     if let Some((tenant, signer)) = authorised(calls, id, incoming).await? {
+        if !event.is_socket() && !uuid.is_empty() {
+            calls.settle_by_word(tenant, id, &signer.account, uuid).await?;
+        }
         take(calls, tenant, id, &event, &signer).await?;
     }
     Ok(StatusCode::OK.into_response())
