@@ -19,7 +19,7 @@ use trunkline_control::tenant::TenantId;
 use trunkline_media::{
     call::{Attachment, CallCommand},
     event::EndReason,
-    telephony::CarrierStatus,
+    telephony::{AnsweredBy, CarrierStatus},
 };
 
 use super::{
@@ -43,6 +43,8 @@ pub(super) struct Live {
     pub(super) provider_call_id: String,
     token: TokenHash,
     resumes: u32,
+    /// Who, or what, it was told has answered.
+    answered_by: Option<AnsweredBy>,
     /// Set once the carrier is being told to hang up: from then on a resume is answered with a hang-up.
     pub(super) ending: bool,
     /// How the call has ended, as the carrier says.
@@ -71,6 +73,7 @@ impl Live {
             provider_call_id,
             token,
             resumes,
+            answered_by: None,
             ending: false,
             word: Arc::default(),
             streams: 0,
@@ -266,6 +269,24 @@ impl Registry {
         let Some(live) = self.calls.get(&id) else { return };
         for command in commands {
             let _ = live.commands.try_send(command);
+        }
+    }
+
+    /// The carrier says that one of its calls is over.
+    pub(super) fn over(&self, id: CallId, provider_call_id: &str, status: CarrierStatus) {
+        if let Some(live) = self.calls.get(&id).filter(|live| live.provider_call_id == provider_call_id) {
+            let _ = live.word.set(status);
+            let _ = live.commands.try_send(CallCommand::HangUp { reason: state::end_of_live(status) });
+        }
+    }
+
+    /// Tells a call who, or what, has answered it, unless it was told so already: webhooks come twice.
+    pub(super) fn answered_by(&self, id: CallId, provider_call_id: &str, by: AnsweredBy) {
+        let Some(mut live) = self.calls.get_mut(&id).filter(|live| live.provider_call_id == provider_call_id) else {
+            return;
+        };
+        if live.answered_by.replace(by) != Some(by) {
+            let _ = live.commands.try_send(CallCommand::AnsweredBy { by });
         }
     }
 

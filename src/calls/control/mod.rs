@@ -199,7 +199,7 @@ enum Asked {
 
 impl Calls {
     /// Asks something of a call that only its node can do.
-    async fn command(&self, tenant: TenantId, id: CallId, command: CallCommand) -> Result<(), ApiError> {
+    pub(super) async fn command(&self, tenant: TenantId, id: CallId, command: CallCommand) -> Result<(), ApiError> {
         match self.ask(tenant, id, &Ask::Command { command }).await? {
             Asked::Told(Told::Done) => Ok(()),
             Asked::Told(Told::Over) => Err(over()),

@@ -20,7 +20,10 @@ use trunkline_control::{
 };
 use trunkline_media::{
     event::EndReason,
-    telephony::{CarrierStatus, twilio::twiml},
+    telephony::{
+        CarrierStatus,
+        twilio::{answered_by, twiml},
+    },
 };
 
 use crate::calls::{
@@ -35,8 +38,8 @@ use crate::calls::{
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::calls) struct Kind {
-    /// `voice`, `status`, `stream`, `resume`, `dial` or `consult`, as in the address that was handed out. Without it, the fields tell.
-    #[param(pattern = "^(voice|status|stream|resume|dial|consult)$", example = "voice")]
+    /// `voice`, `status`, `amd`, `stream`, `resume`, `dial` or `consult`, as in the address that was handed out. Without it, the fields tell.
+    #[param(pattern = "^(voice|status|amd|stream|resume|dial|consult)$", example = "voice")]
     kind: Option<String>,
     /// Whose event it is: required for `stream`, `resume`, `dial` and `consult`.
     #[param(value_type = Option<uuid::Uuid>)]
@@ -144,6 +147,7 @@ pub(in crate::calls) async fn twilio(
         ("resume", Some(id)) => resume(&calls, id, &incoming).await,
         ("status", _) => status(&calls, conversation, &incoming).await,
         ("stream", Some(id)) => stream(&calls, id, &incoming).await,
+        ("amd", _) => detected(&calls, conversation, &incoming).await,
         ("dial", Some(id)) => match authorised(&calls, id, &incoming).await? {
             Some((tenant, account)) => control::dialled(&calls, tenant, id, account, &incoming).await,
             None => Ok(document(twiml::hang_up())),
@@ -154,7 +158,7 @@ pub(in crate::calls) async fn twilio(
         },
         _ => Err(ApiError::field(
             "kind",
-            "must be voice, resume, status, stream, dial or consult; all but voice and status need a conversation",
+            "must be voice, resume, status, amd, stream, dial or consult; all but voice, status and amd need a conversation",
         )),
     }
 }
@@ -288,6 +292,26 @@ async fn stream(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Respon
     if incoming.field("StreamEvent") == Some("stream-error") {
         tracing::warn!(call = %id, "the carrier reports a stream error");
         metrics::counter!("trunkline_stream_errors_total").increment(1);
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The carrier has found out who, or what, answered a call that we placed.
+async fn detected(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming) -> Result<Response, ApiError> {
+    let call_sid = incoming.or_empty("CallSid");
+    let id = match conversation {
+        Some(id) => Some(id),
+        None => lookup::call(&calls.control().db, Provider::Twilio, call_sid).await?.map(|(_, id)| id),
+    };
+    let Some(id) = id else {
+        let accounts = calls.anybodys_accounts(Provider::Twilio, incoming.or_empty("AccountSid")).await?;
+        signer(accounts, &incoming.signed()).ok_or_else(refused)?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    if let Some((tenant, _)) = authorised(calls, id, incoming).await?
+        && let Some(by) = answered_by(incoming.or_empty("AnsweredBy"))
+    {
+        calls.on_answered_by(tenant, id, call_sid, by).await?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -24,10 +24,10 @@ use trunkline_control::{
 use trunkline_media::{
     event::EndReason,
     telephony::{
-        CarrierStatus,
+        AnsweredBy, CarrierStatus,
         vonage::{
             ACCOUNT_HEADER, CALL_HEADER, TOKEN_HEADER,
-            event::{AnswerWebhook, EventKind, EventWebhook, NotAWebhook},
+            event::{AnswerWebhook, Answerer, EventKind, EventWebhook, NotAWebhook},
             ncco::{Ncco, SocketLeg},
             signature::{Claims, Payload, unverified},
         },
@@ -352,6 +352,15 @@ async fn take(
         (EventKind::Status(status), Some(uuid)) => {
             let report = Report { status: *status, seq: None };
             calls.on_report(tenant, id, uuid, report, Some(&signer.receipt())).await?;
+        }
+        (EventKind::AnsweredBy(answerer), Some(uuid)) => {
+            let by = match answerer {
+                Answerer::Human => AnsweredBy::Human,
+                Answerer::Machine => AnsweredBy::Machine,
+                // Whether or not it has beeped: it is silent, and records.
+                Answerer::Beep | Answerer::NoBeep => AnsweredBy::MachineReady,
+            };
+            calls.on_answered_by(tenant, id, uuid, by).await?;
         }
         (EventKind::Problem(_), _) => {
             // In the vendor's words, which may quote what it was told.
