@@ -13,6 +13,8 @@ mod live;
 mod llm_fails;
 mod nodes;
 mod on_record;
+mod outbound;
+mod outbound_once;
 mod process;
 mod raw;
 mod reconnects;

@@ -21,7 +21,7 @@ use trunkline_sim::{
     phone::Directory,
     recogniser::Library,
     twilio::{
-        Account, CallReport, InboundCall, OngoingCall, TwilioConfig, TwilioSim,
+        Account, CallReport, Creates, InboundCall, OngoingCall, TwilioConfig, TwilioSim,
         phone::{PhoneConfig, Speech, Step},
     },
     voice::Voice,
@@ -154,8 +154,8 @@ impl Scene {
 
     pub(crate) async fn start(self) -> World {
         let (agent, max_calls, redis) = (self.agent.clone(), self.max_calls, self.redis.clone());
-        let callees = self.twilio.callees.clone();
-        let Sims { deepgram, openai, elevenlabs, twilio, vendors } = self.simulate().await;
+        let (callees, faults) = (self.twilio.callees.clone(), self.twilio.creates.clone());
+        let Sims { deepgram, openai, elevenlabs, twilio, vonage, vendors } = self.simulate().await;
         let data = std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id()));
         let mut settings = Settings {
             max_calls,
@@ -178,7 +178,22 @@ impl Scene {
         let agent = open_shop(&api, &agent).await;
         vonage::open_line(&api, &agent).await;
         let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
-        World { deepgram, openai, elevenlabs, twilio, url, server, watch, http, api, callees, settings, scratch }
+        World {
+            deepgram,
+            openai,
+            elevenlabs,
+            twilio,
+            faults,
+            vonage,
+            url,
+            server,
+            watch,
+            http,
+            api,
+            callees,
+            settings,
+            scratch,
+        }
     }
 }
 
@@ -199,6 +214,10 @@ pub(crate) struct World {
     pub(crate) openai: OpenAiSim,
     pub(crate) elevenlabs: ElevenLabsSim,
     pub(crate) twilio: TwilioSim,
+    /// Whom calls reach that are placed at Twilio.
+    pub(crate) callees: Directory<PhoneConfig>,
+    /// What goes wrong when they are placed.
+    pub(crate) faults: Creates,
     pub(crate) vonage: VonageSim,
     pub(crate) url: String,
     pub(crate) server: Server,
@@ -206,8 +225,6 @@ pub(crate) struct World {
     pub(crate) http: reqwest::Client,
     /// The API, as the tenant's owner.
     pub(crate) api: Api,
-    /// Whom calls that are placed reach.
-    pub(crate) callees: Directory<PhoneConfig>,
     settings: Settings,
     scratch: ScratchDb,
 }
