@@ -146,7 +146,7 @@ impl Runner {
         let further = vec![("ParentCallSid".to_owned(), parent.sid.clone())];
         let mut tell = |event, status, duration| {
             child.set_status(status);
-            callbacks.tell(event, status, call_fields(&child, &further), duration);
+            callbacks.tell(event, call_fields(&child, &further), duration);
         };
         tell(StatusEvent::Initiated, CallStatus::Queued, None);
         tell(StatusEvent::Ringing, CallStatus::Ringing, None);
