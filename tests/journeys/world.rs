@@ -93,12 +93,15 @@ impl Default for Scene {
                 ..ElevenLabsConfig::default()
             },
             twilio: TwilioConfig::new(account),
-            vonage: VonageConfig::new(
-                vonage::API_KEY,
-                vonage::API_SECRET,
-                Application::new(vonage::APPLICATION),
-                vonage::MSISDN,
-            ),
+            vonage: VonageConfig {
+                signature_secret: vonage::SIGNATURE_SECRET.into(),
+                ..VonageConfig::new(
+                    vonage::API_KEY,
+                    vonage::API_SECRET,
+                    Application::new(vonage::APPLICATION),
+                    vonage::MSISDN,
+                )
+            },
             max_calls: 100,
             redis: None,
             keys: [KEY; 3],

@@ -2,6 +2,7 @@
 
 mod calls;
 mod raw;
+mod simulated;
 mod webhooks;
 
 use serde_json::{Value, json};
