@@ -79,8 +79,8 @@ pub enum LlmError {
 }
 
 impl LlmError {
-    /// Whether the same model may answer if it is asked again at once. A limit that was reached leaves no time for that.
-    pub(super) fn is_transient(&self) -> bool {
+    /// Whether the same model may answer if it is asked again. A limit that was reached leaves a call no time for that.
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect | Self::Lost | Self::Ended => true,
             Self::Address(error) => !error.is_permanent(),
@@ -146,7 +146,8 @@ impl LlmError {
         }
     }
 
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    /// How long the vendor asks us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
         if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }
     }
 }

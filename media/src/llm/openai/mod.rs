@@ -6,6 +6,7 @@
 
 pub mod account;
 mod assembly;
+pub mod complete;
 mod driver;
 mod error;
 #[doc(hidden)]
@@ -26,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use trunkline_base::Secret;
 use url::Url;
 
-pub use self::error::{Limit, LlmError};
+pub use self::error::{Code, Limit, LlmError};
 use crate::{
     llm::{EVENT_BACKLOG, Llm, LlmLimits, LlmRequest, LlmStream},
     net::{BaseUrl, Http, Net},

@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use trunkline_base::Personal;
 
-use super::{OpenAiModel, error::Code};
+use super::{OpenAiModel, complete::Completion, error::Code};
 use crate::llm::{LlmRequest, Message, ToolSpec};
 
 /// `POST /chat/completions`.
@@ -214,6 +215,19 @@ impl ToolDelta {
         };
         Self { index, id, name: word(take(&mut function, "name")), arguments }
     }
+}
+
+/// A whole answer. `None` if it is none, or has an error in it.
+pub(super) fn completion(body: &[u8]) -> Option<Completion> {
+    let chunk: Chunk = serde_json::from_slice(body).ok()?;
+    let answered = chunk.error.is_none() && (chunk.text.is_some() || chunk.finish.is_some());
+    let usage = chunk.usage.unwrap_or(Usage { prompt_tokens: 0, completion_tokens: 0 });
+    answered.then(|| Completion {
+        text: Personal::new(chunk.text.unwrap_or_default()),
+        is_whole: !matches!(chunk.finish.as_deref(), Some("length" | "content_filter")),
+        prompt_tokens: usage.prompt_tokens,
+        completion_tokens: usage.completion_tokens,
+    })
 }
 
 /// What is under a key of an object; null where there is none.
