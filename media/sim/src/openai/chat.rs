@@ -12,7 +12,12 @@ use axum::{
 use serde_json::Value;
 use tokio::{sync::mpsc, time};
 
-use super::{Shared, chunks::Completion, error::ApiError, request::ChatRequest};
+use super::{
+    Quirks, Shared,
+    chunks::Completion,
+    error::ApiError,
+    request::{ChatRequest, Format},
+};
 use crate::{
     event::{SimEventKind, report},
     fault::Fault,
@@ -45,7 +50,10 @@ async fn answer(
     let request = match &fault {
         Some(Fault::Refuse { status, retry_after }) => Err(ApiError::refusal(*status, *retry_after, config.throttle)),
         Some(Fault::Hang) => std::future::pending().await,
-        _ => shared.authorise(headers).and_then(|()| ChatRequest::parse(body)),
+        _ => shared
+            .authorise(headers)
+            .and_then(|()| ChatRequest::parse(body))
+            .and_then(|request| check_format(request, &config.quirks)),
     };
     let request = request.and_then(|request| {
         let known = config.models.is_empty() || config.models.contains(&request.model);
@@ -66,6 +74,19 @@ async fn answer(
     } else {
         whole(shared, &request, &answer, pace, fault, ending).await
     }
+}
+
+fn check_format(request: ChatRequest, quirks: &Quirks) -> Result<ChatRequest, ApiError> {
+    let refused = match request.format {
+        Format::Text => false,
+        Format::Json => quirks.no_response_format,
+        Format::Schema => quirks.no_response_format || quirks.no_json_schema,
+    };
+    if refused {
+        let message = "This response_format type is unavailable now";
+        return Err(ApiError::invalid(message, "response_format.type"));
+    }
+    Ok(request)
 }
 
 fn stream(

@@ -30,6 +30,10 @@ pub struct Quirks {
     pub role_in_every_delta: bool,
     /// What the model thinks first, in deltas of `reasoning_content`.
     pub reasoning_content: Option<String>,
+    /// `response_format` may be JSON of any kind, and not of a schema.
+    pub no_json_schema: bool,
+    /// `response_format` is refused.
+    pub no_response_format: bool,
     /// The shape of error bodies.
     pub error_shape: ErrorShape,
 }

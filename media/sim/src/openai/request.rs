@@ -14,10 +14,20 @@ pub(super) struct ChatRequest {
     pub(super) stream: bool,
     pub(super) include_usage: bool,
     pub(super) include_obfuscation: bool,
+    /// What the answer has to be.
+    pub(super) format: Format,
     /// The most tokens the answer may have.
     pub(super) max_tokens: Option<u64>,
     /// A rough count of what was sent: four characters a token.
     pub(super) prompt_tokens: usize,
+}
+
+/// What an answer has to be. The model's answers are scripted, so this is checked and nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Text,
+    Json,
+    Schema,
 }
 
 impl ChatRequest {
@@ -65,6 +75,7 @@ impl ChatRequest {
             stream,
             include_usage: flag(&options, "include_usage")?.unwrap_or(false),
             include_obfuscation: flag(&options, "include_obfuscation")?.unwrap_or(true),
+            format: format(fields, messages)?,
             max_tokens: most_tokens(fields)?,
             prompt_tokens: messages.iter().map(|message| message.to_string().len()).sum::<usize>() / 4,
         })
@@ -238,6 +249,36 @@ fn tool_choice(fields: &Map<String, Value>, tools: &[String]) -> Result<ToolChoi
             Some(name) if tools.iter().any(|tool| tool == name) => Ok(ToolChoice::Named(name.into())),
             _ => Err(ApiError::invalid("Tool choice names no function of 'tools'.", "tool_choice")),
         },
+    }
+}
+
+fn format(fields: &Map<String, Value>, messages: &[Value]) -> Result<Format, ApiError> {
+    let Some(format) = present(fields, "response_format") else { return Ok(Format::Text) };
+    match format.get("type").and_then(Value::as_str) {
+        Some("text") => Ok(Format::Text),
+        Some("json_object") => {
+            if !messages.iter().any(|message| text_of(message).to_lowercase().contains("json")) {
+                let message = "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.";
+                return Err(ApiError::invalid(message, "messages"));
+            }
+            Ok(Format::Json)
+        }
+        Some("json_schema") => {
+            let named = format.pointer("/json_schema/name").and_then(Value::as_str).is_some_and(|name| {
+                (1..=64).contains(&name.len())
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+            });
+            if !named {
+                return Err(wrong_type("response_format.json_schema.name", "a string matching '^[a-zA-Z0-9_-]+$'"));
+            }
+            if format.pointer("/json_schema/schema/type").and_then(Value::as_str) != Some("object") {
+                let message =
+                    "Invalid schema for response_format 'answer': schema must be a JSON Schema of 'type: \"object\"'.";
+                return Err(ApiError::invalid(message, "response_format"));
+            }
+            Ok(Format::Schema)
+        }
+        _ => Err(wrong_type("response_format.type", "'text', 'json_object' or 'json_schema'")),
     }
 }
 
