@@ -18,9 +18,11 @@ use crate::{
     conversations::{analysis, erase},
     credentials::store,
     db::{Db, DbError},
+    jobs::queue,
     tenants,
     testing::{Answer, Api, ScratchDb, User, integration_id},
     vendors::Provider,
+    webhooks::{self, deliveries},
 };
 
 const NUMBER: &str = "+14155550100";
@@ -72,7 +74,22 @@ async fn victim(api: &Api) -> Victim {
         let insert = sqlx::query(insert).bind(user.tenant.as_uuid()).bind(conversation);
         insert.execute(owner.pool()).await.unwrap();
     }
+    let webhook = json!({ "url": "https://hooks.example.com", "events": ["call.ended"], "description": "secret" });
+    let webhook = api.post(&user, "/v1/webhooks", webhook).await;
+    let webhook: Uuid = webhook.data()["id"].as_str().unwrap().parse().unwrap();
+    let (delivery, job) = (Uuid::now_v7(), Uuid::now_v7());
+    let of_the_webhook = [
+        "insert into webhook_deliveries (tenant_id, id, endpoint_id, event, payload, status) select $1, $2, $3, 'call.ended', '{}', 'failed' where $4::uuid is not null",
+        "insert into jobs (tenant_id, id, kind, subject, state, dead_at) select $1, $4, 'webhook', $2, 'dead', now() where $3::uuid is not null",
+    ];
+    for insert in of_the_webhook {
+        let insert = sqlx::query(insert).bind(user.tenant.as_uuid()).bind(delivery).bind(webhook).bind(job);
+        insert.execute(owner.pool()).await.unwrap();
+    }
     let ids = BTreeMap::from([
+        ("/v1/webhooks/", webhook),
+        ("/v1/webhooks/{id}/deliveries/", delivery),
+        ("/v1/jobs/dead/", job),
         ("/v1/integrations/credentials/", credential),
         ("/v1/integrations/installed/", installation),
         ("/v1/voice-agents/", agent),
@@ -91,6 +108,7 @@ fn body_for(method: &Method, path: &str, has_body: bool) -> Value {
         (&Method::PATCH, "/v1/voice-agents/{agent_id}") => json!({ "name": "taken over" }),
         (&Method::PATCH, "/v1/phone-numbers/{id}") => json!({ "agent_id": null }),
         (&Method::PATCH, "/v1/members/{user_id}") => json!({ "role": "viewer" }),
+        (&Method::PATCH, "/v1/webhooks/{id}") => json!({ "url": "https://eve.example.com", "rotate_secret": true }),
         _ if has_body => panic!("{method} {path} takes a body: say in `body_for` which one it would take"),
         _ => Value::Null,
     }
@@ -237,6 +255,8 @@ async fn nothing_is_found(api: &Api, victim: &Victim, attackers: &[(Role, User)]
         "/v1/phone-numbers",
         "/v1/conversations",
         "/v1/api-keys",
+        "/v1/webhooks",
+        "/v1/jobs/dead",
         "/v1/conversations?date_from=2020-01-01",
         "/v1/conversations?date_from=2020-01-01T00:00:01Z",
         "/v1/conversations?q=secret",
@@ -391,6 +411,16 @@ async fn a_store_finds_and_changes_nothing_of_anothers() {
         let key = victim.ids["/v1/api-keys/"];
         assert_eq!(crate::api_keys::store::get(&mut tx, argument, key).await.unwrap(), None);
         crate::api_keys::store::used(&mut tx, argument, key).await.unwrap();
+        let webhook = victim.ids["/v1/webhooks/"];
+        assert_eq!(webhooks::store::get(&mut tx, argument, webhook).await.unwrap(), None);
+        assert_eq!(webhooks::store::lock_secrets(&mut tx, argument, webhook).await.unwrap(), None);
+        assert!(!webhooks::store::rotate_secret(&mut tx, argument, webhook, &sealed).await.unwrap());
+        assert!(!webhooks::store::remove(&mut tx, argument, webhook).await.unwrap());
+        deliveries::disable(&mut tx, argument, webhook, "x").await.unwrap();
+        let delivery = victim.ids["/v1/webhooks/{id}/deliveries/"];
+        assert!(deliveries::due(&mut tx, argument, delivery).await.unwrap().is_none());
+        let redelivered = deliveries::redeliver(&mut tx, argument, webhook, delivery).await.unwrap();
+        assert_eq!(redelivered, deliveries::Redelivery::NotThere);
         tx.commit().await.unwrap();
     }
     assert_eq!(rows_of(&api.scratch, &victim.user).await, before);
@@ -411,6 +441,13 @@ async fn nothing_of_anothers_is_analysed_erased_or_counted() {
     let mut tx = owner.begin(victim.user.tenant).await.unwrap();
     let counted = crate::conversations::counted(&mut tx, victim.user.tenant, id).await.unwrap().unwrap();
     drop(tx);
+    // A job that a worker of the victim's has.
+    let running = "update jobs set state = 'queued', dead_at = null, lane = 'lane'";
+    sqlx::query(running).execute(owner.pool()).await.unwrap();
+    let lease = std::time::Duration::from_secs(60);
+    let claim = queue::Claim { kind: queue::Kind::Webhook, n: 1, per_tenant: 1, attempts: 1, worker: "w", lease };
+    let job = queue::claim(&api.control.db, claim).await.unwrap().remove(0);
+    assert_eq!(job.tenant, victim.user.tenant);
     let before = rows_of(&api.scratch, &victim.user).await;
     let guards: [(Db, _); 2] = [(api.scratch.db.clone(), victim.user.tenant), (owner, attacker.tenant)];
     for (db, argument) in guards {
@@ -420,6 +457,15 @@ async fn nothing_of_anothers_is_analysed_erased_or_counted() {
         let written = analysis::write(&mut tx, argument, CallId::from(id), &analysis::Analysis::default()).await;
         assert!(!written.unwrap());
         assert_eq!(crate::conversations::counted(&mut tx, argument, id).await.unwrap(), None);
+        queue::analyse(&mut tx, argument, CallId::from(id)).await.unwrap();
+        for ended in [
+            queue::done(&mut tx, argument, &job).await,
+            queue::again(&mut tx, argument, &job, std::time::Duration::ZERO, "x").await,
+            queue::bury(&mut tx, argument, &job, "x").await,
+            queue::give_back(&mut tx, argument, &job).await,
+        ] {
+            assert!(!ended.unwrap());
+        }
         tx.commit().await.unwrap();
         let mut tx = db.begin(attacker.tenant).await.unwrap();
         let adjusted = rollup::adjust(&mut tx, argument, &[], std::slice::from_ref(&counted)).await;

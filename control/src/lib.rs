@@ -21,6 +21,7 @@ pub mod integrations;
 #[cfg(test)]
 mod isolation_tests;
 pub mod limits;
+pub mod jobs;
 pub mod live;
 pub mod lookup;
 pub mod members;
@@ -37,6 +38,7 @@ pub mod usage;
 pub mod vault;
 pub mod vendors;
 mod voices;
+pub mod webhooks;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -100,6 +102,8 @@ pub fn router() -> OpenApiRouter<Control> {
         .merge(usage::router())
         .merge(live::router())
         .merge(voices::router())
+        .merge(jobs::router())
+        .merge(webhooks::router())
         .merge(health::router())
 }
 

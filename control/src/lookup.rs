@@ -11,7 +11,11 @@ use uuid::Uuid;
 
 use crate::{
     auth::Role,
-    db::{Db, DbError, Tx},
+    db::{Db, DbError},
+    jobs::{
+        Job,
+        queue::{Claim, Count},
+    },
     tenant::TenantId,
     vendors::Provider,
 };
@@ -322,6 +326,87 @@ async fn claim_due(db: &Db, kind: &str, n: i32, argument: Option<&str>) -> Resul
         kind,
         n,
         argument
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(rows.into_iter().map(|row| (TenantId::new(row.tenant_id), row.id)).collect())
+}
+
+/// Claims jobs that are due: those first whose tenant has the fewest running.
+pub async fn claim_jobs(db: &Db, claim: Claim<'_>) -> Result<Vec<Job>, DbError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", id as "id!", subject as "subject!", conversation_id, lane, seq as "seq!",
+                  attempts as "attempts!", created_at as "created_at!"
+           from lookup.claim_jobs($1, $2, $3, $4, $5, $6)"#,
+        claim.kind.name(),
+        claim.n,
+        claim.per_tenant,
+        claim.attempts,
+        claim.worker,
+        claim.lease.as_secs_f64()
+    )
+    .fetch_all(db.pool())
+    .await?;
+    let mut jobs = Vec::with_capacity(rows.len());
+    for row in rows {
+        jobs.push(Job {
+            tenant: TenantId::new(row.tenant_id),
+            id: row.id,
+            kind: claim.kind,
+            subject: row.subject,
+            conversation: row.conversation_id.map(CallId::from),
+            lane: row.lane,
+            seq: row.seq,
+            attempt: row.attempts,
+            created_at: row.created_at,
+            worker: claim.worker.to_owned(),
+        });
+    }
+    Ok(jobs)
+}
+
+/// Says that a worker lives and is at work on these jobs; which of them it still has.
+pub async fn keep_jobs(
+    db: &Db,
+    worker: &str,
+    jobs: &[Uuid],
+    lease: Duration,
+) -> Result<Vec<(TenantId, Uuid)>, DbError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", id as "id!" from lookup.keep_jobs($1, $2, $3)"#,
+        worker,
+        jobs,
+        lease.as_secs_f64()
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(rows.into_iter().map(|row| (TenantId::new(row.tenant_id), row.id)).collect())
+}
+
+/// How many jobs there are: of no tenant in particular.
+pub async fn job_counts(db: &Db) -> Result<Vec<Count>, DbError> {
+    Ok(sqlx::query_as!(
+        Count,
+        r#"select kind as "kind!", state as "state!", jobs as "jobs!", oldest from lookup.job_counts()"#
+    )
+    .fetch_all(db.pool())
+    .await?)
+}
+
+/// Tenants, at least one for up to `n` such rows, that have deliveries or jobs that gave up from before a time.
+pub async fn old_jobs(db: &Db, before: DateTime<Utc>, n: i32) -> Result<Vec<TenantId>, DbError> {
+    let tenants = sqlx::query_scalar!(r#"select tenant_id as "tenant_id!" from lookup.old_jobs($1, $2)"#, before, n)
+        .fetch_all(db.pool())
+        .await?;
+    Ok(tenants.into_iter().map(TenantId::new).collect())
+}
+
+/// Up to `n` endpoints whose secrets are encrypted with another key than the one with this fingerprint.
+pub async fn webhook_secrets_to_rotate(db: &Db, n: i32, fingerprint: &str) -> Result<Vec<(TenantId, Uuid)>, DbError> {
+    let rows = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", id as "id!" from lookup.webhook_secrets_to_rotate($1, $2)"#,
+        n,
+        fingerprint
     )
     .fetch_all(db.pool())
     .await?;

@@ -34,7 +34,7 @@ pub async fn write(tx: &mut Tx, tenant: TenantId, id: CallId, analysis: &Analysi
     let written = sqlx::query!(
         "update conversations
          set sentiment = $3, outcome = nullif($4, ''), tags = $5, summary = $6, satisfaction_score = $7, extraction = $8,
-             version = version + 1
+             analyzed_at = clock_timestamp(), version = version + 1
          where tenant_id = $1 and id = $2 and end_time is not null and erased_at is null",
         tenant.as_uuid(),
         id.as_uuid(),

@@ -12,6 +12,7 @@ use super::store;
 use crate::{
     analytics::rollup::{self, Counted},
     db::{DbError, Tx},
+    jobs::queue,
     tenant::TenantId,
 };
 
@@ -259,6 +260,7 @@ async fn end(
     )
     .execute(tx.connection())
     .await?;
+    queue::analyse(tx, tenant, id).await?;
     Ok(counted)
 }
 
@@ -278,6 +280,7 @@ async fn complete(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<(Option<C
     )
     .execute(tx.connection())
     .await?;
+    queue::analyse(tx, tenant, id).await?;
     Ok((before, store::counted(tx, tenant, id.as_uuid()).await?))
 }
 
@@ -331,6 +334,18 @@ async fn write_events(tx: &mut Tx, tenant: TenantId, calls: &[&(CallId, CallRows
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// Writes what was used for a call after it was over. An entry that is there already is not counted again.
+pub async fn record_usage(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CallId,
+    usage: Vec<UsageRow>,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let call = (id, CallRows { usage, ..CallRows::default() });
+    write_usage(tx, tenant, &[&call], now).await
 }
 
 async fn write_usage(

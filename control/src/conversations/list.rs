@@ -21,8 +21,8 @@ use crate::{
 const COUNTED: i64 = 10_000;
 
 const COLUMNS: &str = "c.id, c.agent_id, c.agent_version, c.customer_phone, c.our_number, c.status, c.direction, c.channel, c.end_reason, \
-     c.start_time, c.end_time, c.duration_seconds, c.sentiment, c.outcome, c.tags, c.summary, c.satisfaction_score, c.metadata, \
-     c.context, c.answered_at, c.erased_at";
+     c.start_time, c.end_time, c.duration_seconds, c.sentiment, c.outcome, c.tags, c.summary, c.satisfaction_score, c.extraction, c.metadata, \
+     c.context, c.answered_at, c.analyzed_at, c.erased_at";
 
 /// What a list shows.
 #[derive(Debug)]

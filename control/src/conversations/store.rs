@@ -18,8 +18,8 @@ pub(super) async fn read(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<Opti
     let row = sqlx::query_as!(
         Row,
         "select id, agent_id, agent_version, customer_phone, our_number, status, direction, channel, end_reason, start_time,
-                end_time, duration_seconds, sentiment, outcome, tags, summary, satisfaction_score, metadata, context,
-                answered_at, erased_at
+                end_time, duration_seconds, sentiment, outcome, tags, summary, satisfaction_score, extraction, metadata, context,
+                answered_at, analyzed_at, erased_at
          from conversations where tenant_id = $1 and id = $2",
         tenant.as_uuid(),
         id,
@@ -121,9 +121,11 @@ pub(super) struct Row {
     tags: Vec<String>,
     summary: Option<String>,
     satisfaction_score: Option<f32>,
+    extraction: Option<Value>,
     metadata: Value,
     context: Value,
     answered_at: Option<DateTime<Utc>>,
+    analyzed_at: Option<DateTime<Utc>>,
     erased_at: Option<DateTime<Utc>>,
 }
 
@@ -147,6 +149,8 @@ impl Row {
             tags: self.tags,
             summary: self.summary,
             satisfaction_score: self.satisfaction_score,
+            extraction: self.extraction.map(object),
+            analyzed_at: self.analyzed_at,
             metadata: object(self.metadata),
             context: object(self.context),
             answered_at: self.answered_at,

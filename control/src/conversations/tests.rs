@@ -141,7 +141,7 @@ async fn a_conversation_is_shown_as_the_frontend_wants_it() {
             "our_number": "+15005550006", "status": "completed", "direction": "inbound", "channel": "phone",
             "end_reason": "caller_hangup", "start_time": "2026-03-01T10:00:00Z", "end_time": "2026-03-01T10:05:32Z",
             "duration_seconds": 330, "sentiment": null, "outcome": null, "tags": [], "summary": null,
-            "satisfaction_score": null, "erased_at": null, "metadata": {}, "context": { "from_number": "+14155550100" }, "recording_url": null,
+            "satisfaction_score": null, "extraction": null, "analyzed_at": null, "erased_at": null, "metadata": {}, "context": { "from_number": "+14155550100" }, "recording_url": null,
             "transcript": [
                 { "speaker": "agent", "text": "Hello,", "timestamp": "2026-03-01T10:00:02.100Z", "interrupted": true,
                   "generated_text": "Hello, how are you?", "started_ms": 100, "ended_ms": 1000 },

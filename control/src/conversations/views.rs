@@ -47,6 +47,11 @@ pub(super) struct ConversationSummary {
     pub(super) summary: Option<String>,
     #[schema(example = 4.5)]
     pub(super) satisfaction_score: Option<f32>,
+    /// What the agent's `extraction_schema` asks for.
+    #[schema(value_type = Option<Object>, example = json!({ "guests": 2 }))]
+    pub(super) extraction: Option<Map<String, Value>>,
+    /// When sentiment, outcome, tags, summary, score and extraction were found out.
+    pub(super) analyzed_at: Option<DateTime<Utc>>,
     #[schema(value_type = Object, example = json!({}))]
     pub(super) metadata: Map<String, Value>,
     /// What the call was begun with; it fills the variables of the agent's instructions.

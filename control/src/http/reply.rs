@@ -52,6 +52,11 @@ impl<T> Reply<T> {
     pub const fn created(message: &'static str, data: T) -> Self {
         Self { status: StatusCode::CREATED, message, data }
     }
+
+    /// 202.
+    pub const fn accepted(message: &'static str, data: T) -> Self {
+        Self { status: StatusCode::ACCEPTED, message, data }
+    }
 }
 
 impl<T: Serialize> IntoResponse for Reply<T> {
