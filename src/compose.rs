@@ -12,7 +12,10 @@ use trunkline_control::{
 use trunkline_media::{
     audio::{AudioFormat, vad::VadConfig},
     call::{CallConfig, CallLimits, CallPeers, Carrier},
-    llm::{Llm, LlmLimits, ToolSpec, openai},
+    llm::{
+        Llm, LlmLimits,
+        openai::{self, complete::Asked},
+    },
     net::{BaseUrl, Http, Net},
     stt::{self, SttConfig, SttLimits},
     telephony::{Transfer, TransferMode},
@@ -138,6 +141,16 @@ impl Composer {
         // What is wrong with the models shows now, not when the call begins.
         composed.llm(String::new())?;
         Ok(composed)
+    }
+}
+
+impl Composer {
+    /// Who analyses an agent's conversations, and by which client: its own provider, its own model unless it names another.
+    pub(crate) fn analyst(&self, agent: &AgentConfig, keys: &CallKeys) -> Result<(Http, Asked), ComposeError> {
+        let vendors = &self.0.settings.vendors;
+        let mind = access(keys, Provider::Openai, &vendors.openai_base_url, &vendors.openai_api_key)?;
+        let model = agent.analysis_config.model.as_ref().unwrap_or(&agent.ai_config.model).clone();
+        Ok((self.0.http.clone(), Asked { base_url: mind.base_url, api_key: mind.key, model }))
     }
 }
 

@@ -6,6 +6,7 @@ pub mod calls;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod jobs;
 pub mod journal;
 mod listen;
 pub mod openapi;

@@ -4,7 +4,7 @@
 //! the new one; run `trunkline keys rotate` while they serve; then leave the old one out.
 
 use clap::{Args, Subcommand};
-use trunkline_control::{credentials::rotation::rotate_all, vault::Vault};
+use trunkline_control::{credentials::rotation::rotate_all, vault::Vault, webhooks};
 
 use super::{Failure, console::Console, serve};
 use crate::{config::Settings, storage::Storage, telemetry};
@@ -38,15 +38,22 @@ impl Keys {
                 let vault = Vault::new(&serve::secrets(&settings)?.encryption_key)?;
                 let storage = Storage::open(&settings).await?;
                 let report = rotate_all(storage.db(), &vault, 100).await;
+                let secrets = webhooks::rotation::rotate_all(storage.db(), &vault).await;
                 storage.close().await;
-                let report = report?;
+                let (report, secrets) = (report?, secrets?);
                 console.line(format!(
                     "{} credentials are encrypted with key {} now; {} could not be opened",
                     report.rotated,
                     vault.fingerprint(),
                     report.failed
                 ));
-                if report.failed > 0 {
+                if secrets.rotated + secrets.failed > 0 {
+                    let (rotated, failed) = (secrets.rotated, secrets.failed);
+                    console.line(format!(
+                        "so are the secrets of {rotated} webhooks; those of {failed} could not be opened"
+                    ));
+                }
+                if report.failed + secrets.failed > 0 {
                     return Err("some credentials are encrypted with a key that is not in the ring".into());
                 }
             }

@@ -27,6 +27,7 @@ mod token;
 mod units;
 #[cfg(feature = "sim")]
 mod waterfall;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
+    Worker(Box<worker::Worker>),
     Migrate(Box<migrate::Migrate>),
     Keys(keys::Keys),
     Token(Box<token::Token>),
@@ -79,6 +81,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result: Result<(), Failure> = runtime.block_on(async {
         match cli.command {
             Command::Serve(serve) => Box::pin(serve.run()).await.map_err(Failure::from),
+            Command::Worker(worker) => Box::pin(worker.run()).await.map_err(Failure::from),
             Command::Migrate(migrate) => Box::pin(migrate.run()).await,
             Command::Keys(keys) => Box::pin(keys.run()).await,
             Command::Token(token) => token.run(),

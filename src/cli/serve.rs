@@ -29,6 +29,7 @@ use crate::{
     calls::{Calls, CallsConfig, Observer},
     compose::{ComposeError, Composer},
     config::{Environment, Settings, SettingsError},
+    jobs::{self, Jobs},
     journal::JournalWriter,
     listen::Listening,
     openapi,
@@ -102,7 +103,7 @@ pub struct Server {
     journal: JournalWriter,
     storage: Storage,
     listening: Listening,
-    _nodes: Option<AbortOnDropHandle<()>>,
+    jobs: Option<Jobs>,
     _upkeep: [AbortOnDropHandle<()>; 6],
 }
 
@@ -115,42 +116,14 @@ impl Server {
     ) -> Result<Self, ServeError> {
         settings.check()?;
         telemetry::metrics();
-        let secrets = secrets(&settings)?;
-        let ranges = settings.allowed_ranges().expect("settings that were checked");
-        let guard = Guard::new(ranges);
-        let net = Net::new(&extra_authorities(&settings)?).map_err(|error| ComposeError::Tls(error.to_string()))?;
-        let net = net.with_guard(guard);
         let settings = Arc::new(settings);
         let listener =
             TcpListener::bind(settings.bind).await.map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let addr = listener.local_addr().map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let public_url = settings.public_url(addr);
         let traced = settings.edge.otlp_endpoint.is_some();
-        let composer = Composer::new(settings.clone(), net.clone())?;
-        let redis = settings.edge.redis();
-        let security = &settings.security;
-        let supabase = security.supabase_url.as_ref().and_then(|url| {
-            let supabase = Supabase::new(composer.http().clone(), url, security.supabase_service_key.clone())?;
-            Some(Arc::new(supabase) as Arc<dyn Dependency>)
-        });
-        let control = Control {
-            db: storage.db().clone(),
-            auth: Arc::new(Auth {
-                keys: token_keys(&settings, &secrets, &net)?,
-                api_keys: ApiKeys::new(&secrets.api_key_secret),
-                auto_provision: settings.auto_provision(),
-            }),
-            vault: Arc::new(Vault::new(&secrets.encryption_key)?),
-            vendors: Arc::new(
-                LiveVendors::new(&settings.vendors, &net).map_err(|error| ComposeError::Http(error.to_string()))?,
-            ),
-            public_url: public_url.as_str().into(),
-            draining: Arc::default(),
-            edge: Arc::new(settings.edge.serve_by(redis.clone())),
-            live: redis.clone().map_or_else(Hub::alone, Hub::among_others),
-            redis,
-            supabase,
-        };
+        let Parts { control, composer, net } = Parts::new(&settings, &storage, &public_url)?;
+        let jobs = if settings.run_jobs { Some(start_jobs(&control, &composer, &net)?) } else { None };
         let node = Calls::new_node();
         let journal = JournalWriter::start(control.db.clone(), node.clone(), control.live.clone());
         let calls = Calls::new(CallsConfig {
@@ -177,9 +150,9 @@ impl Server {
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_dials())),
             AbortOnDropHandle::new(tokio::spawn(async move { edge.limiter.keep().await })),
             AbortOnDropHandle::new(tokio::spawn(idempotency::keep_clean(control.clone()))),
+            AbortOnDropHandle::new(tokio::spawn(jobs::keep_gauges(control.db.clone()))),
         ];
-        let nodes = calls.listen_to_nodes();
-        Ok(Self { addr, public_url, control, calls, journal, storage, listening, _nodes: nodes, _upkeep: upkeep })
+        Ok(Self { addr, public_url, control, calls, journal, storage, listening, jobs, _upkeep: upkeep })
     }
 
     /// The address that it listens on.
@@ -211,8 +184,59 @@ impl Server {
         self.control.live.close();
         self.listening.stop(LAST_REQUESTS).await;
         self.journal.stop().await;
+        if let Some(jobs) = self.jobs {
+            jobs.stop().await;
+        }
         self.storage.close().await;
     }
+}
+
+/// What the process shares, whichever role it has.
+pub(super) struct Parts {
+    pub(super) control: Control,
+    pub(super) composer: Composer,
+    pub(super) net: Net,
+}
+
+impl Parts {
+    /// Of settings that were checked.
+    pub(super) fn new(settings: &Arc<Settings>, storage: &Storage, public_url: &str) -> Result<Self, ServeError> {
+        let secrets = secrets(settings)?;
+        let ranges = settings.allowed_ranges().expect("settings that were checked");
+        let guard = Guard::new(ranges);
+        let net = Net::new(&extra_authorities(settings)?).map_err(|error| ComposeError::Tls(error.to_string()))?;
+        let net = net.with_guard(guard);
+        let composer = Composer::new(settings.clone(), net.clone())?;
+        let redis = settings.edge.redis();
+        let security = &settings.security;
+        let supabase = security.supabase_url.as_ref().and_then(|url| {
+            let supabase = Supabase::new(composer.http().clone(), url, security.supabase_service_key.clone())?;
+            Some(Arc::new(supabase) as Arc<dyn Dependency>)
+        });
+        let control = Control {
+            db: storage.db().clone(),
+            auth: Arc::new(Auth {
+                keys: token_keys(settings, &secrets, &net)?,
+                api_keys: ApiKeys::new(&secrets.api_key_secret),
+                auto_provision: settings.auto_provision(),
+            }),
+            vault: Arc::new(Vault::new(&secrets.encryption_key)?),
+            vendors: Arc::new(
+                LiveVendors::new(&settings.vendors, &net).map_err(|error| ComposeError::Http(error.to_string()))?,
+            ),
+            public_url: public_url.into(),
+            draining: Arc::default(),
+            edge: Arc::new(settings.edge.serve_by(redis.clone())),
+            live: redis.clone().map_or_else(Hub::alone, Hub::among_others),
+            redis,
+            supabase,
+        };
+        Ok(Self { control, composer, net })
+    }
+}
+
+pub(super) fn start_jobs(control: &Control, composer: &Composer, net: &Net) -> Result<Jobs, ServeError> {
+    Ok(Jobs::start(control, composer, net).map_err(|error| ComposeError::Http(error.to_string()))?)
 }
 
 /// What is configured; in development, what is missing is made once and kept.
@@ -257,17 +281,17 @@ fn extra_authorities(settings: &Settings) -> Result<Vec<CertificateDer<'static>>
 }
 
 /// SIGTERM and ctrl-c, which are heard from when this is made: whoever sees that the server listens may end it at once.
-struct End {
+pub(super) struct End {
     term: Signal,
     interrupt: Signal,
 }
 
 impl End {
-    fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self { term: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn comes(&mut self) {
+    pub(super) async fn comes(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.interrupt.recv() => {}

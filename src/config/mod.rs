@@ -47,6 +47,9 @@ pub struct Settings {
     /// when the caller interrupts.
     #[arg(long, env = "LEAD_MS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(100..=200))]
     pub lead_ms: u64,
+    /// Whether this process does background jobs too: analyses, webhooks. Without, `trunkline worker` has to run beside it.
+    #[arg(long, env = "RUN_JOBS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub run_jobs: bool,
     /// PEM file with authorities to trust beside the web's: a proxy's or a simulator's.
     #[arg(long, env = "EXTRA_CA_FILE")]
     pub extra_ca_file: Option<PathBuf>,
@@ -225,7 +228,8 @@ pub struct SettingsError(Vec<String>);
 const STRONG: usize = 32;
 
 impl Settings {
-    /// As with nothing set, on any free port of this machine and with this data folder: for demonstrations and tests.
+    /// As with nothing set, on any free port of this machine and with this data folder, and without background jobs, whose requests would
+    /// stand among those of calls: for demonstrations and tests.
     pub fn local(data: PathBuf, vendors: Vendors) -> Self {
         Self {
             environment: Some(Environment::Development),
@@ -237,6 +241,7 @@ impl Settings {
             drain_seconds: 5,
             record: true,
             lead_ms: 120,
+            run_jobs: false,
             extra_ca_file: None,
             store: Store { database_url: Secret::default(), migrate_database_url: Secret::default(), pg_bin: None },
             security: Security {

@@ -48,6 +48,8 @@ use crate::calls::Calls;
         (name = "api-keys", description = "How the tenant's own programs are known"),
         (name = "audit-log", description = "Who changed what"),
         (name = "live", description = "What happens in calls, while it happens"),
+        (name = "outgoing-webhooks", description = "Telling the tenant's own systems of calls"),
+        (name = "jobs", description = "Work beside calls that gave up"),
         (name = "webhooks", description = "For carriers"),
         (name = "operations", description = "For operators"),
     )

@@ -37,6 +37,8 @@ impl Process {
             ("PUBLIC_URL", format!("http://{}", balancer.addr)),
             ("TRUNKLINE_DATA", data.display().to_string()),
             ("RECORD_CALLS", "false".into()),
+            // Its requests would stand among those of calls.
+            ("RUN_JOBS", "false".into()),
             ("LEAD_MS", "200".into()),
             ("DRAIN_SECONDS", "5".into()),
             ("LOG_LEVEL", "info".into()),
