@@ -14,6 +14,8 @@ use std::{
 
 use serde_json::json;
 use tokio::process::Command;
+use trunkline_base::Secret;
+use trunkline_control::webhooks::signature::sign;
 use trunkline_sim::{
     anthropic::{AnthropicConfig, AnthropicSim},
     deepgram::{DeepgramConfig, DeepgramSim},
@@ -31,6 +33,7 @@ use trunkline_sim::{
         phone::{PhoneConfig, Step},
     },
     vonage::{Application, VonageConfig, VonageSim},
+    webhooks::verify,
 };
 
 /// A free port on this machine alone.
@@ -183,6 +186,23 @@ async fn vonage() {
     finish(script.env("REQUESTS_CA_BUNDLE", authority(&identity, "vonage"))).await;
 }
 
+/// What a worker sends is what the specification's own library takes, and what that signs is what our receiver believes.
+#[tokio::test]
+async fn standardwebhooks() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (id, body) =
+        ("019acb5e-5b40-7000-8000-000000000001", r#"{"type": "call.ended", "data": {"status": "completed"}}"#);
+    let signed = sign(&Secret::new(secret), id, now, body.as_bytes()).unwrap();
+    let both = format!("v1,c29tZWJvZHkgZWxzZQ== {signed}");
+    let arguments = [secret.into(), id.into(), now.to_string(), both, body.into()];
+    let printed = finish(&mut script("use_standardwebhooks.py", arguments)).await;
+    let (timestamp, signature) = printed.trim().split_once(' ').unwrap();
+    let secrets = [secret.to_owned()];
+    assert!(verify(&secrets, "msg_1", timestamp, signature, br#"{"from": "the library"}"#, now));
+    assert!(!verify(&secrets, "msg_1", timestamp, signature, br#"{"from": "somebody"}"#, now));
+}
+
 /// The file of a private key that is published for tests.
 fn key(name: &str) -> String {
     format!("{}/media/sim/src/keys/test-only-{name}-private.pem", env!("CARGO_MANIFEST_DIR"))
@@ -217,8 +237,8 @@ fn script(name: &str, arguments: impl IntoIterator<Item = String>) -> Command {
     command
 }
 
-/// Runs a script to its end, and fails with what it printed if it failed.
-async fn finish(script: &mut Command) {
+/// Runs a script to its end, and fails with what it printed if it failed; what it printed.
+async fn finish(script: &mut Command) -> String {
     let output = tokio::time::timeout(SCRIPT_LIMIT, script.output()).await;
     let output = output.unwrap_or_else(|_| panic!("{script:?} took longer than {SCRIPT_LIMIT:?}")).unwrap();
     assert!(
@@ -228,4 +248,5 @@ async fn finish(script: &mut Command) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
