@@ -101,6 +101,21 @@ impl Scene {
             let member = json!({ "user_id": Uuid::now_v7(), "role": "viewer" });
             members.push(api.post("/v1/members", &member).await.unwrap()["user_id"].clone());
         }
+        let (mut webhooks, mut deliveries, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+        // One may have twenty, and the first stays: there is room for others.
+        for _ in 0..8 {
+            let hook = json!({ "url": "http://127.0.0.1:65535/hook", "events": ["call.ended"] });
+            webhooks.push(api.post("/v1/webhooks", &hook).await.unwrap()["id"].clone());
+        }
+        let hook = webhooks[0].as_str().unwrap().parse().unwrap();
+        for _ in 0..SOME {
+            let (delivery, job) = told(db, TenantId::new(tenant), hook).await;
+            deliveries.push(delivery.to_string());
+            dead.push(job.to_string());
+        }
+        ids.insert("/v1/webhooks/".into(), webhooks.into());
+        ids.insert("/v1/webhooks/{id}/deliveries/".into(), deliveries.into());
+        ids.insert("/v1/jobs/dead/".into(), dead.into());
         ids.insert("/v1/api-keys/".into(), keys.into());
         ids.insert("/v1/members/".into(), members.into());
         ids.insert("/v1/integrations/credentials/".into(), credentials.into());
@@ -144,4 +159,31 @@ async fn conversation(db: &Db, tenant: TenantId, agent: Uuid) -> Uuid {
     .unwrap();
     tx.commit().await.unwrap();
     id
+}
+
+/// Something that a webhook could not be told, and an analysis that gave up.
+async fn told(db: &Db, tenant: TenantId, hook: Uuid) -> (Uuid, Uuid) {
+    let (delivery, job) = (Uuid::now_v7(), Uuid::now_v7());
+    let mut tx = db.begin(tenant).await.unwrap();
+    sqlx::query(
+        "insert into webhook_deliveries (tenant_id, id, endpoint_id, event, payload, status, attempts, response_status, error, attempted_at)
+         values ($1, $2, $3, 'call.ended', '{\"type\": \"call.ended\"}', 'failed', 12, 500, 'it was answered with 500', now())",
+    )
+    .bind(tenant.as_uuid())
+    .bind(delivery)
+    .bind(hook)
+    .execute(tx.connection())
+    .await
+    .unwrap();
+    sqlx::query(
+        "insert into jobs (tenant_id, id, kind, subject, state, attempts, error, dead_at)
+         values ($1, $2, 'analysis', $2, 'dead', 7, 'the model refuses: HTTP status 401, no code', now())",
+    )
+    .bind(tenant.as_uuid())
+    .bind(job)
+    .execute(tx.connection())
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    (delivery, job)
 }
