@@ -45,8 +45,8 @@ pub struct CallConfig {
     pub lead: Duration,
     /// What the voice delivers; converted if the carrier plays something else.
     pub voice_format: crate::audio::AudioFormat,
-    /// Where the stereo recording goes; `None`: the call is not recorded. A file that is there is overwritten: a call that is taken up
-    /// again wants a name of its own for each part, which begins where that part does.
+    /// Where the stereo recording goes; `None`: the call is not recorded. A file that is there is never written over: a call that is
+    /// taken up again wants a name of its own for each part, which begins where that part does.
     pub recording: Option<PathBuf>,
     /// Where the call stood when the process that had it died; `None`: it begins.
     pub resumed: Option<Resumed>,
@@ -199,4 +199,6 @@ pub struct CallSummary {
     pub bad_messages: u64,
     /// Sockets that took over from an older one, or came after one was lost, be it with its process.
     pub reattached: u32,
+    /// The most memory that the recording has held, in bytes: however long the call, it stays below half a megabyte.
+    pub recording_held: usize,
 }

@@ -37,6 +37,8 @@ pub(super) struct Recorder {
     resampled: Vec<i16>,
     block: Vec<i16>,
     next_drain: MediaTime,
+    /// The most memory that it has held, in bytes.
+    most_held: usize,
 }
 
 enum Writer {
@@ -68,6 +70,7 @@ impl Recorder {
             resampled: Vec::new(),
             block: Vec::new(),
             next_drain: MediaTime::ZERO,
+            most_held: 0,
         }
     }
 
@@ -133,7 +136,14 @@ impl Recorder {
         {
             return Some(self.fail(error));
         }
+        self.note_held();
         None
+    }
+
+    fn note_held(&mut self) {
+        let buffers = self.pcm.capacity() + self.resampled.capacity() + self.block.capacity();
+        let writer = if let Writer::Open(writer) = &self.writer { writer.held() } else { 0 };
+        self.most_held = self.most_held.max(self.mixer.held() + writer + buffers * size_of::<i16>());
     }
 
     fn fail<T>(&mut self, error: RecordingError) -> Result<T, RecordingError> {
@@ -193,6 +203,7 @@ impl<S: MediaSocket> Call<S> {
 
     pub(super) async fn finish_recording(&mut self, now: MediaTime) {
         let Some(recorder) = self.recorder.take() else { return };
+        self.summary.recording_held = recorder.most_held;
         let state = match recorder.finish(now).await {
             Ok(()) => RecordingState::Finished,
             Err(error) => {

@@ -43,6 +43,7 @@ mod speaking_without_progress_heals_itself;
 mod the_goodbye_is_heard_before_the_hang_up;
 mod the_new_reply_has_no_tail_of_the_old_one;
 mod the_recording_has_the_calls_length;
+mod the_recording_is_what_was_heard_for_half_an_hour;
 mod the_sound_of_what_it_answers_does_not_stop_the_agent;
 mod the_transcript_is_ordered_by_when_speech_began;
 mod what_was_heard_is_known_when_the_caller_hangs_up;

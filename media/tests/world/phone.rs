@@ -55,6 +55,10 @@ pub(crate) struct PhoneState {
     /// Frames of the sound that are still to be made; then silence.
     frames_left: u64,
     frames_sent: u64,
+    /// How much later than it was said a frame is sent at the most; 0: in time. They stay in order.
+    pub(crate) jitter: Duration,
+    /// When each stretch of sound was said, and until when.
+    pub(crate) said: Vec<(MediaTime, MediaTime)>,
 }
 
 /// One media stream of the caller's call.
@@ -175,8 +179,9 @@ impl Line {
         loop {
             let (frame_at, mark_at, reading) = {
                 let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                // A frame is sent when its last sample has been said.
-                let frame_at = self.started + FRAME * (state.frames_sent as u32 + 1);
+                // A frame is sent when its last sample has been said, or a while later.
+                let said = self.started + FRAME * (state.frames_sent as u32 + 1);
+                let frame_at = said + state.jitter.mul_f64(late(state.frames_sent));
                 (frame_at, state.playback.next_mark(), !state.stalled)
             };
             let mark_at = mark_at.map(|at| self.origin + at.since_start());
@@ -253,6 +258,11 @@ impl Line {
             state.frames_sent += 1;
             let frame = if state.frames_left > 0 && !state.sound.is_empty() {
                 state.frames_left -= 1;
+                let from = MediaTime::new(self.started.saturating_duration_since(self.origin) + FRAME * n as u32);
+                match state.said.last_mut() {
+                    Some((_, until)) if *until == from => *until = from + FRAME,
+                    _ => state.said.push((from, from + FRAME)),
+                }
                 state.sound[n as usize % state.sound.len()]
             } else {
                 SILENCE
@@ -263,4 +273,12 @@ impl Line {
         let body = json!({ "track": "inbound", "chunk": (n + 1).to_string(), "timestamp": (n * 20).to_string(), "payload": payload });
         send(&self.to_engine, &self.stream, "media", body);
     }
+}
+
+/// How late a frame is, between 0 and 1: the same in each run.
+fn late(frame: u64) -> f64 {
+    let mut mixed = frame.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((mixed ^ (mixed >> 31)) >> 40) as f64 / (1_u64 << 24) as f64
 }

@@ -103,6 +103,11 @@ impl RecordingMixer {
         self.lost
     }
 
+    /// How much memory it holds, in bytes.
+    pub fn held(&self) -> usize {
+        self.window.len() * size_of::<[i16; CHANNELS]>() + self.spill.capacity() * size_of::<i16>()
+    }
+
     fn place(&mut self, channel: usize, start: u64, samples: &[i16]) {
         let end = start + samples.len() as u64;
         self.make_room(end);

@@ -36,6 +36,9 @@ pub enum RecordingError {
     /// The file can't be created; an existing one is never overwritten.
     #[error("the recording's file can't be created")]
     Create(#[source] hound::Error),
+    /// The file can't be locked.
+    #[error("the recording's file can't be locked")]
+    Lock(#[source] std::io::Error),
     /// The file can't be written.
     #[error("the recording can't be written")]
     Write(#[source] hound::Error),
@@ -78,7 +81,8 @@ enum Job {
 
 /// Writes interleaved blocks to a WAV file, without ever waiting.
 ///
-/// After each block the file says how long it is: whatever happens to the process, what was written can be played.
+/// After each block the file says how long it is: whatever happens to the process, what was written can be played. For as long as it is
+/// written it is locked (`flock`): whoever finds it can tell whether its writer is alive.
 /// Must be used within a tokio runtime. If it is dropped unfinished, the last second is missing.
 #[derive(Debug)]
 pub struct RecordingWriter {
@@ -109,6 +113,12 @@ impl RecordingWriter {
             self.job = Job::Failed;
             self.waiting = Vec::new();
         })
+    }
+
+    /// The most that this may hold in memory at the moment, in bytes: what waits for the disk, and what is on its way to it.
+    pub fn held(&self) -> usize {
+        let on_its_way = if let Job::Writing(_) = self.job { BLOCK + BLOCK / 4 } else { 0 };
+        (self.waiting.capacity() + on_its_way) * size_of::<i16>()
     }
 
     /// Writes what is left and closes the file.
@@ -182,6 +192,8 @@ impl FileState {
         };
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| RecordingError::Create(error.into()))?;
+        // Whoever looks whether it is written holds it for a moment.
+        file.lock().map_err(RecordingError::Lock)?;
         let wav = WavWriter::new(file, spec).map_err(RecordingError::Create)?;
         Ok(Self { wav })
     }

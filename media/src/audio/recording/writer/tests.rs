@@ -106,3 +106,15 @@ fn a_disk_that_is_too_slow_ends_the_recording_and_blocks_nobody() {
         assert!(matches!(writer.finish().await, Err(RecordingError::Failed)));
     });
 }
+
+#[tokio::test]
+async fn whoever_finds_the_file_can_tell_whether_its_writer_is_alive() {
+    let path = std::env::temp_dir().join(format!("trunkline-locked-{}.wav", std::process::id()));
+    let mut writer = RecordingWriter::create(path.clone()).await.unwrap();
+    let finder = File::open(&path).unwrap();
+    writer.write(&[1; 2 * BLOCK]).unwrap();
+    assert!(finder.try_lock().is_err() && writer.held() >= 2 * BLOCK);
+    writer.finish().await.unwrap();
+    finder.try_lock().unwrap();
+    std::fs::remove_file(path).unwrap();
+}
