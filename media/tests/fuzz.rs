@@ -90,6 +90,11 @@ fn deepgrams_messages() {
 }
 
 #[test]
+fn deepgrams_results_of_recordings() {
+    fuzz("deepgram", deepgram::fuzz_results);
+}
+
+#[test]
 fn elevenlabs_messages() {
     fuzz("elevenlabs", elevenlabs::fuzz_messages);
 }

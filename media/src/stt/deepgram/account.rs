@@ -36,13 +36,13 @@ pub async fn probe(http: &Http, base_url: &BaseUrl, api_key: &Secret) -> Result<
     .await
 }
 
-fn token(key: &Secret) -> Result<HeaderValue, AccountError> {
+pub(super) fn token(key: &Secret) -> Result<HeaderValue, AccountError> {
     let mut value = HeaderValue::from_str(&format!("Token {}", key.expose())).map_err(|_| AccountError::Key)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn code_of(body: &Value) -> Option<String> {
+pub(super) fn code_of(body: &Value) -> Option<String> {
     let refusal: Refusal = serde_json::from_value(body.clone()).ok()?;
     Some(refusal.err_code)
 }

@@ -2,6 +2,7 @@
 
 use super::{
     assemble::Assembler,
+    recorded,
     time_map::Place,
     wire::{self, Family},
 };
@@ -52,6 +53,19 @@ pub fn fuzz_messages(data: &[u8]) {
         assert!(assembler.acknowledged() >= check.acknowledged, "what was acknowledged is no more");
         check.acknowledged = assembler.acknowledged();
         assert!(assembler.acknowledged() <= end, "audio was acknowledged that was not sent");
+    }
+}
+
+/// Feeds what is brought to a callback.
+///
+/// # Panics
+/// When utterances are out of order, end before they begin, or are more or less sure than can be.
+pub fn fuzz_results(data: &[u8]) {
+    let Ok(Some(utterances)) = recorded::read_result(data) else { return };
+    assert!(utterances.is_sorted_by_key(|utterance| utterance.start), "out of order");
+    for utterance in utterances {
+        assert!(utterance.end >= utterance.start && !utterance.text.expose().trim().is_empty());
+        assert!((0.0..=1.0).contains(&utterance.confidence), "{}", utterance.confidence);
     }
 }
 

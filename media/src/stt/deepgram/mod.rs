@@ -10,13 +10,14 @@ mod connect;
 mod driver;
 mod error;
 mod fuzz;
+pub mod recorded;
 pub mod ring;
 mod schedule;
 pub mod time_map;
 pub mod wire;
 
 #[doc(hidden)]
-pub use fuzz::fuzz_messages;
+pub use fuzz::{fuzz_messages, fuzz_results};
 
 use std::sync::Arc;
 
