@@ -20,7 +20,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -182,6 +182,11 @@ impl DeepgramSim {
         self.shared.unrecognised.load(Ordering::Relaxed)
     }
 
+    /// What its callbacks were answered with so far, in order; 0: nothing.
+    pub fn delivered(&self) -> Vec<u16> {
+        self.shared.delivered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The most recent events, oldest first.
     pub fn log(&self) -> Vec<SimEvent> {
         self.shared.log.snapshot()
@@ -211,6 +216,8 @@ struct Shared {
     keyring: Keyring,
     log: Log,
     unrecognised: AtomicU64,
+    /// What callbacks were answered with, in order; 0: nothing.
+    delivered: Mutex<Vec<u16>>,
     shutdown: CancellationToken,
     project: Uuid,
     model: Uuid,
@@ -222,6 +229,7 @@ impl Shared {
             keyring: Keyring::new(config.api_key.clone()),
             log: Log::new(config.log_capacity, config.events.clone()),
             unrecognised: AtomicU64::new(0),
+            delivered: Mutex::default(),
             shutdown: CancellationToken::new(),
             project: Uuid::new_v4(),
             model: Uuid::new_v4(),
