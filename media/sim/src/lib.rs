@@ -1,5 +1,6 @@
 //! Simulators of the vendors at the far end of a call, on real sockets: Deepgram, OpenAI, Anthropic, ElevenLabs and Twilio; and of those
-//! whom the control plane asks: Vonage, Salesforce and Supabase; and of whoever is told of calls by webhooks.
+//! whom the control plane asks: Vonage, Salesforce and Supabase; and an object
+//! store.
 //!
 //! Written from the vendors' wire formats alone. This crate knows nothing of the engine, so that one mistake cannot pass on both sides.
 //! Every simulator is a [`server::SimServer`] on loopback, plain or over TLS, driven by a [`fault::Script`].
@@ -21,6 +22,7 @@ pub mod openai;
 mod pace;
 pub mod phone;
 pub mod recogniser;
+pub mod s3;
 pub mod salesforce;
 pub mod server;
 pub mod supabase;
