@@ -293,6 +293,16 @@ impl TwilioSim {
         self.carrier.numbers(account_sid)
     }
 
+    /// Lets an account have recorded something, whatever that was: a WAV file.
+    pub fn put_recording(&self, account_sid: &str, sid: &str, wav: impl Into<Vec<u8>>) {
+        self.carrier.recordings.put(account_sid, sid, wav.into());
+    }
+
+    /// One of an account's recordings, if it is still there.
+    pub fn recording(&self, account_sid: &str, sid: &str) -> Option<Vec<u8>> {
+        self.carrier.recordings.get(account_sid, sid)
+    }
+
     /// Every REST request so far.
     pub fn requests(&self) -> Vec<RestRecord> {
         lock(&self.carrier.requests).clone()

@@ -5,6 +5,7 @@ mod codec;
 mod detection;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod recordings;
 pub mod rest;
 pub mod signature;
 pub mod twiml;

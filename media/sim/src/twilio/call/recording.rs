@@ -84,6 +84,12 @@ impl Recordings {
         recordings.get(&(account.to_owned(), sid.to_owned())).cloned()
     }
 
+    /// Deletes one; false if there was none.
+    pub(crate) fn delete(&self, account: &str, sid: &str) -> bool {
+        let mut recordings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recordings.remove(&(account.to_owned(), sid.to_owned())).is_some()
+    }
+
     pub(crate) fn put(&self, account: &str, sid: &str, wav: Vec<u8>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((account.to_owned(), sid.to_owned()), wav);
     }

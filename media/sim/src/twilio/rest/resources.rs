@@ -32,6 +32,10 @@ pub(super) fn answer(carrier: &Arc<Carrier>, request: &Request) -> Result<Respon
         }
         (&Method::POST, ["Calls", sid]) => calls::update(carrier, request, sid),
         (&Method::POST, ["Calls", sid, "Recordings"]) => calls::record(carrier, request, sid),
+        (&Method::DELETE, ["Recordings", sid]) => {
+            let deleted = carrier.recordings.delete(&request.account, sid);
+            if deleted { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(ApiError::NOT_FOUND) }
+        }
         (&Method::GET, ["Recordings", file]) => {
             let sid = file.strip_suffix(".wav").unwrap_or(file);
             let wav = carrier.recordings.get(&request.account, sid).ok_or(ApiError::NOT_FOUND)?;
