@@ -26,6 +26,7 @@ pub mod live;
 pub mod lookup;
 pub mod members;
 pub mod phone_numbers;
+pub mod recordings;
 pub mod redis;
 pub mod removal;
 #[cfg(test)]

@@ -222,6 +222,44 @@ pub async fn sse_ticket(db: &Db, hash: &[u8; 32]) -> Result<Option<TenantId>, Db
     Ok(tenant.map(TenantId::new))
 }
 
+/// Whose recording the holder of the secret with this SHA-256 may bring a transcript of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundCallback {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The conversation.
+    pub conversation: CallId,
+    /// When it stops being good.
+    pub expires_at: DateTime<Utc>,
+    /// Whether it was used already.
+    pub used: bool,
+}
+
+/// What a vendor that shows the secret with this SHA-256 may bring, whether or not it still may.
+pub async fn deepgram_callback(db: &Db, hash: &[u8; 32]) -> Result<Option<FoundCallback>, DbError> {
+    let row = sqlx::query!(
+        r#"select tenant_id as "tenant_id!", conversation_id as "conversation_id!", expires_at as "expires_at!", used_at
+           from lookup.deepgram_callback($1)"#,
+        hash.as_slice()
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(row.map(|row| FoundCallback {
+        tenant: TenantId::new(row.tenant_id),
+        conversation: CallId::from(row.conversation_id),
+        expires_at: row.expires_at,
+        used: row.used_at.is_some(),
+    }))
+}
+
+/// Recordings that are to be deleted, whose time is over, or that were lost: up to `n` of each.
+pub async fn recordings_due(db: &Db, n: i32) -> Result<Vec<(TenantId, Uuid)>, DbError> {
+    let rows = sqlx::query!(r#"select tenant_id as "tenant_id!", id as "id!" from lookup.recordings_due($1)"#, n)
+        .fetch_all(db.pool())
+        .await?;
+    Ok(rows.into_iter().map(|row| (TenantId::new(row.tenant_id), row.id)).collect())
+}
+
 /// Up to `n` conversations that are not over and that no node keeps alive.
 pub async fn abandoned_calls(db: &Db, n: i32) -> Result<Vec<(TenantId, CallId)>, DbError> {
     let due = claim_due(db, "abandoned_call", n, None).await?;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     db::{DbError, Tx},
+    recordings::{store as recordings, transcription},
     tenant::TenantId,
 };
 
@@ -56,12 +57,8 @@ pub async fn erase(tx: &mut Tx, tenant: TenantId, id: Uuid, now: DateTime<Utc>) 
     sqlx::query!("delete from turns where tenant_id = $1 and conversation_id = $2", tenant.as_uuid(), id)
         .execute(tx.connection())
         .await?;
-    sqlx::query!("delete from recordings where tenant_id = $1 and conversation_id = $2", tenant.as_uuid(), id)
-        .execute(tx.connection())
-        .await?;
-    sqlx::query!("delete from deepgram_callbacks where tenant_id = $1 and conversation_id = $2", tenant.as_uuid(), id)
-        .execute(tx.connection())
-        .await?;
+    recordings::erase(tx, tenant, id).await?;
+    transcription::erase(tx, tenant, id).await?;
     sqlx::query!(
         "update conversation_events set data = '{}'
          where tenant_id = $1 and conversation_id = $2 and kind <> all ($3) and data <> '{}'",

@@ -12,7 +12,7 @@ use super::store;
 use crate::{
     analytics::rollup::{self, Counted},
     db::{DbError, Tx},
-    jobs::queue,
+    recordings::store::{self as recordings, Piece},
     tenant::TenantId,
 };
 
@@ -31,6 +31,8 @@ pub struct CallRows {
     pub events: Vec<EventRow>,
     /// What it cost.
     pub usage: Vec<UsageRow>,
+    /// The piece of it that is being recorded.
+    pub recording: Option<Piece>,
 }
 
 impl CallRows {
@@ -42,6 +44,7 @@ impl CallRows {
             && self.turns.is_empty()
             && self.events.is_empty()
             && self.usage.is_empty()
+            && self.recording.is_none()
     }
 
     /// A turn, in the place of what was known of it before.
@@ -62,6 +65,7 @@ impl CallRows {
         }
         self.events.extend(later.events);
         self.usage.extend(later.usage);
+        self.recording = self.recording.take().or(later.recording);
     }
 }
 
@@ -149,6 +153,9 @@ pub async fn write(
     write_events(tx, tenant, &kept).await?;
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for (id, rows) in kept {
+        if let Some(piece) = &rows.recording {
+            recordings::begin(tx, tenant, piece).await?;
+        }
         if rows.answered_at.is_some() || rows.reattached > 0 {
             sqlx::query!(
                 "update conversations

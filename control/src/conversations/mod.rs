@@ -37,6 +37,7 @@ use crate::{
     auth::{Admin, Allowed, Viewer},
     error::{ApiError, ErrorBody, ErrorCode},
     http::{Empty, Envelope, Page, PageQuery, Pagination, Params, PathId, ReadRefusals, Reply, now},
+    recordings::transcription,
 };
 
 #[cfg(test)]
@@ -104,8 +105,9 @@ async fn read(
     let found = store::read(&mut tx, caller.tenant, id).await?;
     let Some(summary) = found else { return Err(ApiError::not_found(ErrorCode::ConversationNotFound)) };
     let turns = store::transcript(&mut tx, caller.tenant, id).await?;
+    let again = transcription::read(&mut tx, caller.tenant, id).await?;
     tx.commit().await?;
-    Ok(Reply::ok("Conversation retrieved successfully", Conversation::new(summary, turns)))
+    Ok(Reply::ok("Conversation retrieved successfully", Conversation::new(summary, turns, again)))
 }
 
 /// Read a conversation's timeline

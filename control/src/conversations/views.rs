@@ -7,6 +7,8 @@ use trunkline_base::Personal;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::recordings::transcription::Retranscription;
+
 /// A conversation without its transcript.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct ConversationSummary {
@@ -62,6 +64,9 @@ pub(super) struct ConversationSummary {
     /// When the media stream began: transcript times count from here.
     #[serde(skip)]
     pub(super) answered_at: Option<DateTime<Utc>>,
+    /// What of its recording is to be had first.
+    #[serde(skip)]
+    pub(super) recording_id: Option<Uuid>,
 }
 
 /// A conversation.
@@ -71,9 +76,12 @@ pub(super) struct Conversation {
     conversation: ConversationSummary,
     /// Ordered by when speech began.
     transcript: Vec<TranscriptEntry>,
-    /// Where the stereo recording is, if there is one to be had.
-    #[schema(example = json!(null))]
+    /// Where the stereo recording is, if there is one to be had: a path of this API.
+    #[schema(example = "/v1/conversations/01970b5e-8a3c-7f00-8000-000000000001/recording")]
     recording_url: Option<String>,
+    /// What the recording was transcribed as when that was asked for; `transcript` is what was heard live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retranscription: Option<Retranscription>,
 }
 
 /// One side's turn.
@@ -127,7 +135,11 @@ pub(super) struct Turn {
 }
 
 impl Conversation {
-    pub(super) fn new(conversation: ConversationSummary, turns: Vec<Turn>) -> Self {
+    pub(super) fn new(
+        conversation: ConversationSummary,
+        turns: Vec<Turn>,
+        retranscription: Option<Retranscription>,
+    ) -> Self {
         let zero = conversation.answered_at.unwrap_or(conversation.start_time);
         let entry = |turn: Turn| TranscriptEntry {
             speaker: turn.speaker,
@@ -138,6 +150,8 @@ impl Conversation {
             started_ms: turn.started_ms,
             ended_ms: turn.ended_ms,
         };
-        Self { conversation, transcript: turns.into_iter().map(entry).collect(), recording_url: None }
+        let id = conversation.id;
+        let recording_url = conversation.recording_id.map(|_| format!("/v1/conversations/{id}/recording"));
+        Self { conversation, transcript: turns.into_iter().map(entry).collect(), recording_url, retranscription }
     }
 }

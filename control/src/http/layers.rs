@@ -68,6 +68,8 @@ fn cors(origins: &[Origin]) -> CorsLayer {
         .expose_headers([
             header::ALLOW,
             header::RETRY_AFTER,
+            header::CONTENT_RANGE,
+            header::ETAG,
             name("x-request-id"),
             name("idempotent-replayed"),
             name("ratelimit-limit"),

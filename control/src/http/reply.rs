@@ -53,7 +53,7 @@ impl<T> Reply<T> {
         Self { status: StatusCode::CREATED, message, data }
     }
 
-    /// 202.
+    /// 202: the rest goes on without the client.
     pub const fn accepted(message: &'static str, data: T) -> Self {
         Self { status: StatusCode::ACCEPTED, message, data }
     }

@@ -21,6 +21,7 @@ use crate::{
     check::Checker,
     error::{ApiError, ErrorCode},
     http::{Body, Envelope, ReadRefusals, Reply, WriteRefusals},
+    recordings::store as recordings,
 };
 
 pub(crate) fn router() -> OpenApiRouter<Control> {
@@ -108,6 +109,9 @@ async fn change(
         return Ok(Reply::ok("Tenant unchanged", Tenant::new(&caller, before)));
     }
     store::update(&mut tx, tenant, &name, &settings).await?;
+    if settings.retention.recordings_days != before.settings.retention.recordings_days {
+        recordings::reschedule(&mut tx, tenant, settings.retention.recordings_days).await?;
+    }
     let details = json!({ "changed": changed });
     audit_log::note(&mut tx, &caller, "tenant.changed", tenant.as_uuid(), details).await?;
     tx.commit().await?;
