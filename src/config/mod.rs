@@ -1,6 +1,7 @@
 //! Settings from the environment. Each is documented here, once, with its default and unit; the command line shows them too.
 
 mod edge;
+mod objects;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -12,7 +13,10 @@ use trunkline_base::{
 use trunkline_control::{credentials::private_key, vault::Vault};
 use url::Url;
 
-pub use self::edge::Edge;
+pub use self::{
+    edge::Edge,
+    objects::{Objects, Place},
+};
 
 /// What `serve` needs to know.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +35,7 @@ pub struct Settings {
     /// Where carriers reach this node of several. Default: PUBLIC_URL.
     #[arg(long, env = "NODE_URL")]
     pub node_url: Option<Url>,
-    /// Folder for what the server keeps: the private Postgres, generated keys, recordings.
+    /// Folder for what the server keeps: the private Postgres, generated keys, recordings until they are stored.
     #[arg(long, env = "TRUNKLINE_DATA", default_value = "data")]
     pub data: PathBuf,
     /// Calls at once, ringing ones included. Above it, callers hear busy.
@@ -56,6 +60,9 @@ pub struct Settings {
     /// Where things are stored.
     #[command(flatten)]
     pub store: Store,
+    /// Where recordings are kept.
+    #[command(flatten)]
+    pub objects: Objects,
     /// Who may do what.
     #[command(flatten)]
     pub security: Security,
@@ -244,6 +251,7 @@ impl Settings {
             run_jobs: false,
             extra_ca_file: None,
             store: Store { database_url: Secret::default(), migrate_database_url: Secret::default(), pg_bin: None },
+            objects: Objects::default(),
             security: Security {
                 supabase_url: None,
                 supabase_jwt_secret: Secret::default(),
@@ -325,6 +333,7 @@ impl Settings {
             wrong.push(format!("ALLOWED_PRIVATE_RANGES: {error}"));
         }
         self.edge.check(&mut wrong);
+        self.objects.check(production, &mut wrong);
         if production {
             if self.store.database_url.is_empty() {
                 wrong.push("DATABASE_URL is missing: production has no private Postgres".into());
