@@ -1,6 +1,6 @@
 //! From an agent's stored configuration and decrypted credentials to what one call of the engine needs.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use trunkline_base::{CallId, Clock, Secret, SystemClock};
 use trunkline_control::{
@@ -27,7 +27,7 @@ use trunkline_media::{
     },
 };
 
-use crate::config::Settings;
+use crate::{calls::recording::spool::Spool, config::Settings};
 
 /// What all calls share.
 #[derive(Debug, Clone)]
@@ -104,6 +104,13 @@ impl Composer {
     /// The HTTP client for vendors that the operator names.
     pub fn http(&self) -> &reqwest::Client {
         self.0.http.direct()
+    }
+
+    /// Where and with what key recordings are heard.
+    pub(crate) fn speech(&self, keys: &CallKeys) -> Result<(BaseUrl, Secret), ComposeError> {
+        let vendors = &self.0.settings.vendors;
+        let access = access(keys, Provider::Deepgram, &vendors.deepgram_base_url, &vendors.deepgram_api_key)?;
+        Ok((access.base_url, access.key))
     }
 
     /// Checks that the agent asks for nothing that is not there, and that there are keys for what it asks for.
@@ -244,23 +251,18 @@ impl Composed {
     ) -> CallConfig {
         let recorded = self.agent.call_config.recording.enabled.or(self.tenant.recording_enabled);
         let recorded = recorded.unwrap_or(self.shared.settings.record);
-        let (resumed, part) = resumed.map_or((None, 0), |(resumed, part)| (Some(resumed), part));
+        let resumed = resumed.map(|(resumed, _)| resumed);
+        let begins = resumed.as_ref().map_or(0, |resumed| resumed.clock.as_millis());
         CallConfig {
             id,
             turn: self.turn(context),
             vad: VadConfig::default(),
             lead: self.shared.settings.lead(),
             voice_format: self.line,
-            recording: recorded.then(|| self.recording(id, part)),
+            recording: recorded.then(|| Spool::new(&self.shared.settings.data).next(id, begins)),
             limits: CallLimits::default(),
             resumed,
         }
-    }
-
-    /// Where a call's recording goes.
-    fn recording(&self, id: CallId, part: u32) -> PathBuf {
-        let name = if part == 0 { format!("{id}.wav") } else { format!("{id}.{part}.wav") };
-        self.shared.settings.data.join("recordings").join(name)
     }
 
     fn turn(&self, context: &BTreeMap<String, String>) -> TurnConfig {

@@ -26,7 +26,9 @@ fn every_operation_says_what_can_go_wrong() {
             for status in ["401", "403"] {
                 assert!(responses.contains_key(status), "{method} {path} does not say {status}");
             }
-            for (status, response) in responses.iter().filter(|(status, _)| !status.starts_with('2')) {
+            // What has not changed has no body.
+            let refusals = responses.iter().filter(|(status, _)| !status.starts_with('2') && *status != "304");
+            for (status, response) in refusals {
                 let body = &response["content"]["application/json"]["schema"]["$ref"];
                 assert_eq!(body, "#/components/schemas/ErrorBody", "{method} {path} {status}");
             }

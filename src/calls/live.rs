@@ -13,13 +13,14 @@ use trunkline_base::CallId;
 use trunkline_control::{conversations::calls as stored, db::DbError, tenant::TenantId};
 use trunkline_media::{
     call::{self, Attachment, BoxFuture, CallChannels, CallCommand, CallConfig, Carrier},
-    event::EndReason,
-    telephony::{Keys, Transfer, TransferStep},
+    event::{CallEvent, CallEventKind, EndReason, RecordingState},
+    telephony::CarrierStatus,
 };
 
 use super::{
     Calls,
     account::CarrierAccount,
+    recording::spool,
     socket::AxumSocket,
     state::{Known, verdict},
 };
@@ -114,11 +115,16 @@ impl Calls {
                 return shared.journal.fail(id, said.map_or(end_reason(reason), |said| said.reason));
             }
         };
-        shared.registry.ask_again(id, early);
-        let (events, mut received) = mpsc::unbounded_channel();
+        let (events, mut received) = mpsc::unbounded_channel::<CallEvent>();
         let (observer, journal) = (shared.observer.clone(), shared.journal.clone());
+        let mut piece = config.recording.as_deref().and_then(spool::piece_of);
         let forward = async move {
             while let Some(event) = received.recv().await {
+                if let CallEventKind::Recording { state: RecordingState::Started } = event.kind
+                    && let Some(piece) = piece.take()
+                {
+                    journal.recording(id, piece);
+                }
                 if let Some(observer) = &observer {
                     observer.event(id, &event);
                 }
@@ -129,6 +135,7 @@ impl Calls {
         // Boxed: the actor's state is some kilobytes, which would otherwise be copied at every step that it moves.
         let run = Box::pin(call::run(config, peers, first, channels));
         let (summary, ()) = tokio::join!(run, forward);
+        shared.recordings.over();
         let reason = summary.reason.map_or("unknown", end_reason);
         tracing::info!(
             call = %id,

@@ -8,6 +8,7 @@ mod dial;
 mod live;
 mod media;
 mod reconcile;
+pub(crate) mod recording;
 mod registry;
 mod ring;
 mod socket;
@@ -19,7 +20,10 @@ mod webhooks;
 
 use std::sync::Arc;
 
-use axum::{extract::DefaultBodyLimit, routing::get};
+use axum::{
+    extract::{DefaultBodyLimit, FromRef},
+    routing::get,
+};
 use trunkline_base::CallId;
 use trunkline_control::{Control, live::News, tenant::TenantId, vendors::Provider};
 use trunkline_media::{
@@ -29,8 +33,10 @@ use trunkline_media::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use self::control::{Bus, Transfers};
-pub use self::registry::{Registry, RegistryGauges};
+pub use self::{
+    recording::{ObjectsError, Recordings},
+    registry::{Registry, RegistryGauges},
+};
 use crate::{compose::Composer, config::Settings, journal::JournalHandle};
 
 /// The largest webhook body that is read: Twilio's are some kilobytes.
@@ -46,6 +52,7 @@ struct Shared {
     composer: Composer,
     registry: Registry,
     journal: JournalHandle,
+    recordings: Recordings,
     /// This process, as conversations name who keeps them alive.
     node: String,
     /// Where carriers reach us; no trailing slash.
@@ -74,6 +81,7 @@ pub struct CallsConfig {
     pub control: Control,
     pub composer: Composer,
     pub journal: JournalHandle,
+    pub recordings: Recordings,
     /// This process, as the journal has it too.
     pub node: String,
     /// Without a trailing slash.
@@ -83,25 +91,29 @@ pub struct CallsConfig {
     pub observer: Option<Arc<dyn Observer>>,
 }
 
+impl FromRef<Calls> for Control {
+    fn from_ref(calls: &Calls) -> Self {
+        calls.control().clone()
+    }
+}
+
 impl Calls {
     /// Makes the handlers' state.
     pub fn new(config: CallsConfig) -> Self {
-        let CallsConfig { settings, control, composer, journal, node, public_url, node_url, observer } = config;
+        let CallsConfig { settings, control, composer, journal, recordings, node, public_url, node_url, observer } =
+            config;
         let registry = Registry::new(settings.max_calls);
-        let transfers = Transfers::default();
-        let bus = control.redis.clone().map(|redis| Bus::new(redis, &node));
         Self(Arc::new(Shared {
             settings,
             control,
             composer,
             registry,
             journal,
+            recordings,
             node,
             public_url,
             node_url,
             observer,
-            transfers,
-            bus,
         }))
     }
 
@@ -119,13 +131,19 @@ impl Calls {
             .route("/v1/webhooks/vonage", get(webhooks::vonage::vonage_get).post(webhooks::vonage::vonage_post))
             .layer(DefaultBodyLimit::max(MAX_WEBHOOK))
             .route("/media/twilio/{conversation}", get(media::twilio::twilio))
-            .merge(control::routes())
-            .merge(dial::router())
+            .route("/media/vonage/{conversation}", get(media::vonage::vonage))
+            .merge(recording::routes())
     }
 
     /// Calls that are alive.
     pub fn registry(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// Brings to the store what is recorded, and deletes what has to go, now: for whoever wants to see it done.
+    pub async fn settle_recordings(&self) {
+        self.0.recordings.pass().await;
+        self.sweep_recordings().await;
     }
 
     fn control(&self) -> &Control {

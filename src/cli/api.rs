@@ -68,6 +68,23 @@ impl Api {
         self.send("GET", path, self.http.get(format!("{}{path}", self.url))).await
     }
 
+    /// Removes something: what is in its envelope.
+    pub async fn delete(&self, path: &str) -> Result<Value, ApiFailure> {
+        self.send("DELETE", path, self.http.delete(format!("{}{path}", self.url))).await
+    }
+
+    /// What it is known by.
+    pub const fn token(&self) -> &Secret {
+        &self.token
+    }
+
+    /// Reads something that is no JSON: all of it.
+    pub async fn download(&self, path: &str) -> Result<Vec<u8>, ApiFailure> {
+        let response = self.answered("GET", path, self.http.get(format!("{}{path}", self.url))).await?;
+        let body = response.bytes().await.map_err(|cause| unreachable("GET", path, cause))?;
+        Ok(body.to_vec())
+    }
+
     /// Makes something: what is in its envelope.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiFailure> {
         self.send("POST", path, self.http.post(format!("{}{path}", self.url)).json(body)).await

@@ -26,7 +26,7 @@ use trunkline_control::{
 use trunkline_media::net::Net;
 
 use crate::{
-    calls::{Calls, CallsConfig, Observer},
+    calls::{Calls, CallsConfig, ObjectsError, Observer, Recordings},
     compose::{ComposeError, Composer},
     config::{Environment, Settings, SettingsError},
     jobs::{self, Jobs},
@@ -64,6 +64,8 @@ pub enum ServeError {
     Vault(#[from] VaultError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     #[error(transparent)]
     Compose(#[from] ComposeError),
     #[error(transparent)]
@@ -103,8 +105,8 @@ pub struct Server {
     journal: JournalWriter,
     storage: Storage,
     listening: Listening,
-    jobs: Option<Jobs>,
-    _upkeep: [AbortOnDropHandle<()>; 6],
+    recordings: Recordings,
+    _upkeep: [AbortOnDropHandle<()>; 7],
 }
 
 impl Server {
@@ -122,14 +124,40 @@ impl Server {
         let addr = listener.local_addr().map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let public_url = settings.public_url(addr);
         let traced = settings.edge.otlp_endpoint.is_some();
-        let Parts { control, composer, net } = Parts::new(&settings, &storage, &public_url)?;
-        let jobs = if settings.run_jobs { Some(start_jobs(&control, &composer, &net)?) } else { None };
+        let composer = Composer::new(settings.clone(), net.clone())?;
+        let redis = settings.edge.redis();
+        let security = &settings.security;
+        let supabase = security.supabase_url.as_ref().and_then(|url| {
+            let supabase = Supabase::new(composer.http().clone(), url, security.supabase_service_key.clone())?;
+            Some(Arc::new(supabase) as Arc<dyn Dependency>)
+        });
+        let control = Control {
+            db: storage.db().clone(),
+            auth: Arc::new(Auth {
+                keys: token_keys(&settings, &secrets, &net)?,
+                api_keys: ApiKeys::new(&secrets.api_key_secret),
+                auto_provision: settings.auto_provision(),
+            }),
+            vault: Arc::new(Vault::new(&secrets.encryption_key)?),
+            vendors: Arc::new(
+                LiveVendors::new(&settings.vendors, &net).map_err(|error| ComposeError::Http(error.to_string()))?,
+            ),
+            public_url: public_url.as_str().into(),
+            draining: Arc::default(),
+            edge: Arc::new(settings.edge.serve_by(redis.clone())),
+            live: redis.clone().map_or_else(Hub::alone, Hub::among_others),
+            redis,
+            supabase,
+        };
+        let recordings =
+            Recordings::open(control.db.clone(), &settings.objects, &settings.data, composer.vendors_http().direct())?;
         let node = Calls::new_node();
         let journal = JournalWriter::start(control.db.clone(), node.clone(), control.live.clone());
         let calls = Calls::new(CallsConfig {
             control: control.clone(),
             composer,
             journal: journal.handle().clone(),
+            recordings: recordings.clone(),
             node,
             public_url: public_url.clone(),
             node_url: settings.node_url(addr),
@@ -147,12 +175,13 @@ impl Server {
             AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_retention())),
-            AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_dials())),
+            AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_recordings())),
+            AbortOnDropHandle::new(tokio::spawn(recordings.clone().keep())),
             AbortOnDropHandle::new(tokio::spawn(async move { edge.limiter.keep().await })),
             AbortOnDropHandle::new(tokio::spawn(idempotency::keep_clean(control.clone()))),
             AbortOnDropHandle::new(tokio::spawn(jobs::keep_gauges(control.db.clone()))),
         ];
-        Ok(Self { addr, public_url, control, calls, journal, storage, listening, jobs, _upkeep: upkeep })
+        Ok(Self { addr, public_url, control, calls, journal, recordings, storage, listening, _upkeep: upkeep })
     }
 
     /// The address that it listens on.
@@ -170,9 +199,10 @@ impl Server {
         &self.calls
     }
 
-    /// Waits until all that was told of calls so far is stored.
+    /// Waits until all that was told of calls so far is stored, and what they have recorded with it.
     pub async fn stored(&self) {
         self.journal.handle().flushed().await;
+        self.calls.settle_recordings().await;
     }
 
     /// Takes no more calls, lets live ones end until the deadline, writes what is left of them, and stops; the database last.
@@ -184,9 +214,7 @@ impl Server {
         self.control.live.close();
         self.listening.stop(LAST_REQUESTS).await;
         self.journal.stop().await;
-        if let Some(jobs) = self.jobs {
-            jobs.stop().await;
-        }
+        self.recordings.last().await;
         self.storage.close().await;
     }
 }

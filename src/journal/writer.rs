@@ -20,6 +20,7 @@ use trunkline_control::{
     conversations::journal::{self as stored, CallRows, Ended},
     db::{Db, DbError},
     live::{Hub, News},
+    recordings::store::Piece,
     tenant::TenantId,
 };
 use trunkline_media::event::{CallEvent, CallEventKind};
@@ -50,6 +51,7 @@ enum Note {
     Began { tenant: TenantId, call: CallId, answered_at: Option<DateTime<Utc>> },
     Event { call: CallId, event: Box<CallEvent> },
     Failed { call: CallId, reason: &'static str },
+    Recording { call: CallId, piece: Piece },
     Flush { done: oneshot::Sender<()> },
     Stop,
 }
@@ -68,6 +70,11 @@ impl JournalHandle {
     /// A call failed before a stream of it began here, for a reason in the database's words.
     pub fn fail(&self, call: CallId, reason: &'static str) {
         self.send(Note::Failed { call, reason });
+    }
+
+    /// A piece of a call's recording has begun.
+    pub fn recording(&self, call: CallId, piece: Piece) {
+        self.send(Note::Recording { call, piece });
     }
 
     /// Waits until all that was told so far is written, or has failed once.
@@ -179,6 +186,11 @@ impl Writer {
                 let Some(open) = self.calls.get_mut(&call) else { return };
                 open.pending.ended = Some(Ended { at: wall(), status: "failed", reason: reason.to_owned() });
                 open.over = true;
+            }
+            Note::Recording { call, piece } => {
+                if let Some(open) = self.calls.get_mut(&call) {
+                    open.pending.recording = Some(piece);
+                }
             }
             Note::Flush { .. } | Note::Stop => {}
         }

@@ -223,6 +223,9 @@ fn refusals(
         }
         "413" => one("PAYLOAD_TOO_LARGE", "The body is too large", Value::Null),
         "415" => one("UNSUPPORTED_MEDIA_TYPE", "The body must be application/json", Value::Null),
+        "416" => {
+            one("VALIDATION_ERROR", "The range lies behind the recording's end: it has 5888044 bytes", Value::Null)
+        }
         "422" => match named.first() {
             Some(key) => one("VALIDATION_ERROR", "Request validation failed", fields(key, "is required")),
             None => one("VALIDATION_ERROR", "Request validation failed", fields("limit", "must be between 1 and 100")),

@@ -18,6 +18,7 @@ mod outbound_once;
 mod process;
 mod raw;
 mod reconnects;
+mod recordings;
 mod refusals;
 mod sockets;
 mod tenant_settings;

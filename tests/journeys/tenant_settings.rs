@@ -64,7 +64,10 @@ async fn calls_are_recorded_as_the_tenant_says_where_the_agent_does_not() {
         let call = world.call([Step::WaitForAgentToSpeak, Step::Silence(ms(300)), Step::HangUp]).await;
         assert_eq!(call.streams[0].ended, StreamEnd::HungUp);
         world.settled().await;
-        let kept = world.recordings().join(format!("{}.wav", id_of(&call)));
-        assert_eq!(kept.exists(), recorded, "{settings}");
+        world.server.stored().await;
+        let id = id_of(&call);
+        let stored = world.api.get(&format!("/v1/conversations/{id}")).await.unwrap();
+        let url = if recorded { json!(format!("/v1/conversations/{id}/recording")) } else { Value::Null };
+        assert_eq!(stored["recording_url"], url, "{settings}");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use trunkline::{
     cli::{Server, api::Api},
-    config::{Settings, Vendors},
+    config::{Objects, Settings, Vendors},
     storage::Storage,
 };
 use trunkline_base::{CallId, Secret};
@@ -59,8 +59,8 @@ pub(crate) struct Scene {
     pub(crate) twilio: TwilioConfig,
     pub(crate) vonage: VonageConfig,
     pub(crate) max_calls: usize,
-    /// What nodes share.
-    pub(crate) redis: Option<Secret>,
+    /// Where recordings are kept.
+    pub(crate) objects: Objects,
     /// The server's keys of Deepgram, OpenAI and ElevenLabs.
     pub(crate) keys: [&'static str; 3],
 }
@@ -103,7 +103,7 @@ impl Default for Scene {
                 )
             },
             max_calls: 100,
-            redis: None,
+            objects: Objects::default(),
             keys: [KEY; 3],
         }
     }
@@ -156,13 +156,13 @@ impl Scene {
     }
 
     pub(crate) async fn start(self) -> World {
-        let (agent, max_calls, redis) = (self.agent.clone(), self.max_calls, self.redis.clone());
-        let (callees, faults) = (self.twilio.callees.clone(), self.twilio.creates.clone());
+        let (agent, max_calls, objects) = (self.agent.clone(), self.max_calls, self.objects.clone());
         let Sims { deepgram, openai, elevenlabs, twilio, vonage, vendors } = self.simulate().await;
         let data = std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id()));
         let mut settings = Settings {
             max_calls,
             record: false,
+            objects,
             // The most that there is: these machines are busy with many calls at once.
             lead_ms: 200,
             ..Settings::local(data, vendors)
@@ -261,29 +261,14 @@ impl World {
         Server::start(self.settings.clone(), storage, None).await.unwrap()
     }
 
-    /// The owner of another tenant.
-    pub(crate) fn another_tenant(&self) -> Api {
+    /// The API, as the owner of another tenant.
+    pub(crate) fn stranger(&self) -> Api {
         Api::of_new_owner(&self.url, &self.settings.security.supabase_jwt_secret)
     }
 
-    /// How the legs are that were rung to hand a call over.
-    pub(crate) async fn consult_legs(&self, id: &str) -> Vec<String> {
-        let id: CallId = id.parse().unwrap();
-        let tenant = lookup::conversation(&self.scratch.db, id).await.unwrap().unwrap();
-        let mut tx = self.scratch.db.begin(tenant).await.unwrap();
-        sqlx::query_scalar(
-            "select status from call_legs where tenant_id = $1 and conversation_id = $2 and kind = 'consult'",
-        )
-        .bind(tenant.as_uuid())
-        .bind(id.as_uuid())
-        .fetch_all(tx.connection())
-        .await
-        .unwrap()
-    }
-
-    /// Where recordings are kept.
-    pub(crate) fn recordings(&self) -> std::path::PathBuf {
-        self.settings.data.join("recordings")
+    /// Where the server keeps what it keeps.
+    pub(crate) fn data(&self) -> &std::path::Path {
+        &self.settings.data
     }
 
     /// Somebody calls.

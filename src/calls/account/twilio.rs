@@ -8,6 +8,7 @@ use trunkline_media::{
     telephony::{
         CarrierStatus,
         twilio::{
+            recordings::TwilioRecordings,
             rest::{CallStatus, TwilioRest},
             signature::{Body, Keys, SETTINGS_HEADER, SIGNATURE_HEADER, SignedRequest, verify},
         },
@@ -26,6 +27,7 @@ pub(in crate::calls) struct TwilioAccount {
     sid: String,
     token: Secret,
     rest: TwilioRest,
+    recordings: TwilioRecordings,
 }
 
 /// What a request from a carrier is verified by.
@@ -43,8 +45,9 @@ impl TwilioAccount {
         let (sid, secret) = (token.user.clone(), token.password.clone());
         let auth = twilio_key(fields)?.unwrap_or(token);
         let base = twilio_base(settings, fields)?;
-        let rest = TwilioRest::new(http.direct().clone(), base.as_str(), sid.clone(), auth);
-        Ok(Self { sid, token: secret, rest })
+        let rest = TwilioRest::new(http.direct().clone(), base.as_str(), sid.clone(), auth.clone());
+        let recordings = TwilioRecordings::new(http.direct().clone(), base.as_str(), sid.clone(), auth);
+        Ok(Self { sid, token: secret, rest, recordings })
     }
 
     /// The AccountSid.
@@ -52,9 +55,9 @@ impl TwilioAccount {
         &self.sid
     }
 
-    /// Its REST API.
-    pub(in crate::calls) const fn rest(&self) -> &TwilioRest {
-        &self.rest
+    /// What the account has recorded itself.
+    pub(in crate::calls) const fn recordings(&self) -> &TwilioRecordings {
+        &self.recordings
     }
 
     /// Whether this account signed a request.

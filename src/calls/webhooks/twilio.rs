@@ -29,7 +29,7 @@ use trunkline_media::{
 use crate::calls::{
     Calls,
     account::{CarrierAccount, Signed, signer},
-    control,
+    recording::TwilioRecording,
     registry::Resumption,
     ring::{Answered, Caller},
     state::Report,
@@ -38,8 +38,8 @@ use crate::calls::{
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::calls) struct Kind {
-    /// `voice`, `status`, `amd`, `stream`, `resume`, `dial` or `consult`, as in the address that was handed out. Without it, the fields tell.
-    #[param(pattern = "^(voice|status|amd|stream|resume|dial|consult)$", example = "voice")]
+    /// `voice`, `status`, `stream`, `recording` or `resume`, as in the address that was handed out. Without it, the fields tell.
+    #[param(pattern = "^(voice|status|stream|recording|resume)$", example = "voice")]
     kind: Option<String>,
     /// Whose event it is: required for `stream`, `resume`, `dial` and `consult`.
     #[param(value_type = Option<uuid::Uuid>)]
@@ -147,18 +147,10 @@ pub(in crate::calls) async fn twilio(
         ("resume", Some(id)) => resume(&calls, id, &incoming).await,
         ("status", _) => status(&calls, conversation, &incoming).await,
         ("stream", Some(id)) => stream(&calls, id, &incoming).await,
-        ("amd", _) => detected(&calls, conversation, &incoming).await,
-        ("dial", Some(id)) => match authorised(&calls, id, &incoming).await? {
-            Some((tenant, account)) => control::dialled(&calls, tenant, id, account, &incoming).await,
-            None => Ok(document(twiml::hang_up())),
-        },
-        ("consult", Some(id)) => match authorised(&calls, id, &incoming).await? {
-            Some((tenant, _)) => control::consult(&calls, tenant, id, &incoming).await,
-            None => Ok(document(twiml::hang_up())),
-        },
+        ("recording", _) => recording(&calls, conversation, &incoming).await,
         _ => Err(ApiError::field(
             "kind",
-            "must be voice, resume, status, amd, stream, dial or consult; all but voice, status and amd need a conversation",
+            "must be voice, resume, status, stream or recording; resume and stream need a conversation",
         )),
     }
 }
@@ -260,29 +252,45 @@ async fn resume(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Respon
 /// A status moves its call on, or ends it; repeats and stragglers change nothing. A number's
 /// own status callback, which is set at the carrier, names no conversation: then the carrier's call tells which it is.
 async fn status(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming) -> Result<Response, ApiError> {
-    let call_sid = incoming.or_empty("CallSid");
+    if let Some((tenant, id)) = whose(calls, conversation, incoming).await?
+        && let Some(report) = incoming.report()
+    {
+        calls.on_report(tenant, id, incoming.or_empty("CallSid"), report, None).await?;
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The conversation that a callback is about: the one that its address names, else the one of its call. `None`: nobody's.
+async fn whose(
+    calls: &Calls,
+    conversation: Option<CallId>,
+    incoming: &Incoming,
+) -> Result<Option<(TenantId, CallId)>, ApiError> {
     let id = match conversation {
         Some(id) => Some(id),
-        None => lookup::call(&calls.control().db, Provider::Twilio, call_sid).await?.map(|(_, id)| id),
-    };
-    let known = match id {
-        Some(id) => match authorised(calls, id, incoming).await? {
-            Some((tenant, account)) => {
-                calls.settle_by_word(tenant, id, &account, call_sid).await?;
-                Some((tenant, id))
-            }
-            None => None,
-        },
         None => {
-            let accounts = calls.anybodys_accounts(Provider::Twilio, incoming.or_empty("AccountSid")).await?;
-            signer(accounts, &incoming.signed()).ok_or_else(refused)?;
-            None
+            let call = lookup::call(&calls.control().db, Provider::Twilio, incoming.or_empty("CallSid")).await?;
+            call.map(|(_, id)| id)
         }
     };
-    if let Some((tenant, id)) = known {
-        if let Some(report) = incoming.report() {
-            calls.on_report(tenant, id, call_sid, report, None).await?;
-        }
+    if let Some(id) = id {
+        return Ok(authorised(calls, id, incoming).await?.map(|(tenant, _)| (tenant, id)));
+    }
+    let accounts = calls.anybodys_accounts(Provider::Twilio, incoming.or_empty("AccountSid")).await?;
+    signer(accounts, &incoming.signed()).ok_or_else(refused)?;
+    Ok(None)
+}
+
+/// The carrier has recorded a call.
+async fn recording(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming) -> Result<Response, ApiError> {
+    if let Some((tenant, id)) = whose(calls, conversation, incoming).await? {
+        let told = TwilioRecording {
+            account_sid: incoming.or_empty("AccountSid"),
+            recording_sid: incoming.or_empty("RecordingSid"),
+            status: incoming.or_empty("RecordingStatus"),
+            duration: incoming.or_empty("RecordingDuration"),
+        };
+        calls.on_twilio_recording(tenant, id, told).await?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -31,7 +31,6 @@ pub struct Output {
     /// The folder.
     pub folder: PathBuf,
     call: Option<CallId>,
-    recorded: Option<PathBuf>,
     files: Vec<(&'static str, PathBuf)>,
 }
 
@@ -58,12 +57,11 @@ impl Output {
             }
             None => new_folder()?,
         };
-        Ok(Self { folder, call: None, recorded: None, files: Vec::new() })
+        Ok(Self { folder, call: None, files: Vec::new() })
     }
 
-    pub(super) fn expect_recording(&mut self, call: CallId, recorded: Option<PathBuf>) {
+    pub(super) const fn expect(&mut self, call: CallId) {
         self.call = Some(call);
-        self.recorded = recorded;
     }
 
     /// The call that the server took.
@@ -76,13 +74,11 @@ impl Output {
         &self.files
     }
 
-    /// Reads the recording into the evidence and writes everything else.
-    pub(super) fn write(&mut self, evidence: &mut Evidence) -> Result<(), FilesError> {
-        if let Some(recorded) = self.recorded.take().filter(|path| path.is_file()) {
+    /// Writes the recording, as the API gave it, reads it into the evidence, and writes everything else.
+    pub(super) fn write(&mut self, evidence: &mut Evidence, recording: Option<&[u8]>) -> Result<(), FilesError> {
+        if let Some(recording) = recording {
             let path = self.folder.join("call.wav");
-            std::fs::rename(&recorded, &path).map_err(failed(&path))?;
-            // Empty now, if nothing else was recorded there.
-            let _ = recorded.parent().map(std::fs::remove_dir);
+            std::fs::write(&path, recording).map_err(failed(&path))?;
             evidence.recording = Some(Sides::read(&path).map_err(failed(&path))?);
             self.files.push(("recording (stereo)", path));
         }

@@ -215,7 +215,7 @@ pub async fn run(
             told = timeout_at(deadline, seen.recv()) => match told {
                 Err(_) => return Err(DemoError::Endless(CALL_LIMIT)),
                 Ok(None) => break,
-                Ok(Some(Seen::Ringing { call, recording })) => output.expect_recording(call, recording),
+                Ok(Some(Seen::Ringing(call))) => output.expect(call),
                 Ok(Some(Seen::Event(event))) => {
                     conversation.handle_event(&event);
                     evidence.push_event(event);
@@ -236,12 +236,16 @@ pub async fn run(
     evidence.heard_by_recogniser(&sims.deepgram.log());
     evidence.open = sims.settled(SETTLE_LIMIT).await;
     server.stored().await;
+    let mut recording = None;
     if let Some(call) = output.call() {
         evidence.stored = api.get(&format!("/v1/conversations/{call}")).await?;
+        if let Some(path) = evidence.stored["recording_url"].as_str() {
+            recording = Some(api.download(path).await?);
+        }
     }
     server.stop(Duration::from_secs(5)).await;
 
-    output.write(&mut evidence)?;
+    output.write(&mut evidence, recording.as_deref())?;
     let checks = if is_live { checks::check_live(&evidence) } else { checks::check(&evidence) };
     console.line("");
     for check in &checks {

@@ -1,7 +1,5 @@
 //! What the server tells of its calls, as it happens.
 
-use std::path::PathBuf;
-
 use tokio::sync::mpsc;
 use trunkline_base::CallId;
 use trunkline_media::{
@@ -14,7 +12,7 @@ use crate::calls::Observer;
 /// Something that an observer was told.
 #[derive(Debug)]
 pub(super) enum Seen {
-    Ringing { call: CallId, recording: Option<PathBuf> },
+    Ringing(CallId),
     Event(CallEvent),
     Ended(CallSummary),
 }
@@ -35,8 +33,8 @@ impl Watch {
 }
 
 impl Observer for Watch {
-    fn ringing(&self, call: CallId, config: &CallConfig) {
-        self.tell(Seen::Ringing { call, recording: config.recording.clone() });
+    fn ringing(&self, call: CallId, _config: &CallConfig) {
+        self.tell(Seen::Ringing(call));
     }
 
     fn event(&self, _call: CallId, event: &CallEvent) {
