@@ -52,8 +52,8 @@ impl<E: Clone> Log<E> {
         tokio::time::timeout(limit, waiting).await.ok()
     }
 
-    /// Adds an entry and tells its number, for [`Self::update`].
-    pub(crate) fn push(&self, entry: E) -> u64 {
+    /// Adds an entry and tells its number.
+    pub fn push(&self, entry: E) -> u64 {
         let mut kept = self.lock();
         if kept.entries.len() == self.0.capacity {
             kept.entries.pop_front();
