@@ -1,6 +1,5 @@
-//! Simulators of the vendors at the far end of a call, on real sockets: Deepgram, OpenAI, Anthropic, ElevenLabs and Twilio; and of those
-//! whom the control plane asks: Vonage, Salesforce and Supabase; and an object
-//! store.
+//! Simulators of the vendors at the far end of a call, on real sockets: Deepgram, OpenAI, Anthropic, ElevenLabs, Twilio and Vonage; of
+//! those whom the control plane asks: Salesforce and Supabase; of an object store; and of whoever is told of calls by webhooks.
 //!
 //! Written from the vendors' wire formats alone. This crate knows nothing of the engine, so that one mistake cannot pass on both sides.
 //! Every simulator is a [`server::SimServer`] on loopback, plain or over TLS, driven by a [`fault::Script`].

@@ -62,7 +62,7 @@ async fn a_call_rings_talks_and_is_hung_up_by_the_caller() {
         for digit in ["5", "#"] {
             assert_eq!(peer.text().await, json!({"event": "websocket:dtmf", "digit": digit, "duration": 260}));
         }
-        assert!(peer.to_end().await.is_empty(), "there is no farewell");
+        assert!(peer.rest().await.is_empty(), "there is no farewell");
 
         let report = report(ongoing).await;
         assert_eq!((report.status, report.legs.len()), (LegStatus::Completed, 2));
@@ -231,7 +231,7 @@ async fn rest_hangs_up_the_caller_or_only_the_socket() {
     assert_eq!(all["count"], 2, "{all}");
     assert_eq!(hang_up(&uuid).await.0, 204);
     assert_eq!(hang_up(&uuid).await.0, 404);
-    peer.to_end().await;
+    peer.rest().await;
     let ended = report(ongoing).await;
     assert_eq!((ended.status, ended.said.len()), (LegStatus::Completed, 0));
     assert_eq!(world.hook("/event", "completed").await.text("disconnected_by"), "platform");
@@ -242,7 +242,7 @@ async fn rest_hangs_up_the_caller_or_only_the_socket() {
     let socket =
         world.hooks.entries().iter().rev().find(|hook| hook.path == "/socket").unwrap().text("uuid").to_owned();
     assert_eq!(hang_up(&socket).await.0, 204);
-    peer.to_end().await;
+    peer.rest().await;
     let ended = report(ongoing).await;
     assert_eq!(ended.said, ["Bye."]);
     assert!(!world.statuses("/socket").contains(&"disconnected".to_owned()));
@@ -266,7 +266,7 @@ async fn a_transfer_takes_the_caller_elsewhere() {
     ]}});
     let path = format!("/v1/calls/{uuid}");
     assert_eq!(voice(&base, "PUT", &path, Some(transfer.clone())).await.0, 204);
-    peer.to_end().await;
+    peer.rest().await;
     world.hook("/event", "transfer").await;
     world.hook("/dial", "answered").await;
     ongoing.hang_up();
@@ -368,7 +368,7 @@ async fn a_call_is_known_in_its_region_alone() {
     let hang_up = Some(json!({"action": "hangup"}));
     assert_eq!(voice(&main, "PUT", &path, hang_up.clone()).await.0, 404);
     assert_eq!(voice(&region, "PUT", &path, hang_up).await.0, 204);
-    peer.to_end().await;
+    peer.rest().await;
     assert_eq!(report(ongoing).await.status, LegStatus::Completed);
 }
 

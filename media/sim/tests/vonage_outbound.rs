@@ -137,7 +137,7 @@ async fn who_answers_is_found_out_while_the_document_runs() {
         let expected: Vec<(String, String)> = found.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         assert_eq!(verdicts().await, expected);
         if more == &ends {
-            peer.to_end().await;
+            peer.rest().await;
         } else {
             call.hang_up();
         }

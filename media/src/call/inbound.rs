@@ -76,9 +76,13 @@ impl<S: MediaSocket> Call<S> {
             while self.vad.poll_event().is_some() {}
         }
         // On hold the recogniser hears silence, for its times go by what it hears, and its socket is closed if it hears nothing.
-        let data = if listens { payload } else { Bytes::from(vec![format.silence_byte(); payload.len()]) };
-        // No recogniser listens any more when the call is about to fail for it.
-        let _ = self.stt.audio.send(SttAudio { at, data });
+        let sound = if listens { payload } else { Bytes::from(vec![format.silence_byte(); payload.len()]) };
+        let heard_at = at.saturating_sub(self.ear.withheld());
+        let heard = self.ear.convert(sound);
+        if !heard.is_empty() {
+            // No recogniser listens any more when the call is about to fail for it.
+            let _ = self.stt.audio.send(SttAudio { at: heard_at, data: heard });
+        }
         if listens {
             self.vad.push(at, &self.pcm);
         }

@@ -5,6 +5,7 @@
 
 mod bad;
 mod control;
+mod scalar;
 mod socket;
 mod status;
 pub mod twilio;

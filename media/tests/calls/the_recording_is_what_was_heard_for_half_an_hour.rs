@@ -73,7 +73,7 @@ fn errors(world: &World, sides: &Sides) -> (u64, u64, usize, usize) {
             let loud = |begin: u64, end: u64| (begin..end).filter(move |at| sides.at(0, *at).unsigned_abs() > 60);
             let (from, until) = (sides.place(*from), sides.place(*until));
             let first = loud(from.saturating_sub(800), until).next().expect("it is in the recording");
-            let last = loud(from, until + 800).last().expect("it is in the recording");
+            let last = loud(from, until + 800).next_back().expect("it is in the recording");
             caller = caller.max(first.abs_diff(from)).max(last.abs_diff(until));
         }
         for run in &state.playback.runs {

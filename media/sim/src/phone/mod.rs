@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use callee::{Answer, Answerer, Callee, Directory, Greeting, Speech, Verdict};
+pub(crate) use caller::Act;
 pub use caller::{Caller, Step, WrongRate};
 pub use impair::Impairments;
 pub use report::{MarkRecord, PhoneEvent, PhoneEventKind, PhoneReport, StreamEnd, Warning};

@@ -87,18 +87,21 @@ pub fn claims(headers: &HeaderMap) -> Value {
     decode(token, &DecodingKey::from_secret(SECRET.as_bytes()), &rules).unwrap().claims
 }
 
+/// What is answered, by path.
+type Answers = Arc<Mutex<BTreeMap<String, Vec<(u16, String)>>>>;
+
 #[derive(Clone)]
 struct Doors {
     hooks: Log<Hook>,
     /// What is answered, by path: documents first, then statuses.
-    answers: Arc<Mutex<BTreeMap<String, Vec<(u16, String)>>>>,
+    answers: Answers,
     sockets: mpsc::UnboundedSender<Peer>,
 }
 
 pub struct World {
     pub server: SimServer,
     pub hooks: Log<Hook>,
-    answers: Arc<Mutex<BTreeMap<String, Vec<(u16, String)>>>>,
+    answers: Answers,
     sockets: mpsc::UnboundedReceiver<Peer>,
 }
 
@@ -250,7 +253,7 @@ impl Peer {
     }
 
     /// Reads to the end; says whether the socket was closed as it should be.
-    pub async fn to_end(&mut self) -> Vec<Value> {
+    pub async fn rest(&mut self) -> Vec<Value> {
         let mut texts = Vec::new();
         while let Some(heard) = self.next().await {
             if let Heard::Text(text) = heard {

@@ -19,10 +19,11 @@ use super::{
     status::{CallStatus, StatusEvent},
 };
 use crate::{
-    phone::{Answer, Callee},
-    twilio::{
-        phone::{Act, Caller},
+    phone::{
+        Act, Answer, Callee, Caller,
         playback::{TICK, TICK_BYTES},
+    },
+    twilio::{
         twiml::{DialNoun, DialTo, GatherNoun, NumberNoun},
         webhook::WebhookKind,
     },

@@ -76,7 +76,10 @@ impl Recorder {
 
 /// Recordings that can be had: WAV files by the account and the recording's SID. Cloning shares them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Recordings(Arc<Mutex<HashMap<(String, String), Vec<u8>>>>);
+pub(crate) struct Recordings(Arc<Mutex<Kept>>);
+
+/// What was recorded, by account and recording.
+type Kept = HashMap<(String, String), Vec<u8>>;
 
 impl Recordings {
     pub(crate) fn get(&self, account: &str, sid: &str) -> Option<Vec<u8>> {

@@ -147,7 +147,7 @@ impl Runner {
                     self.report.errors.push(format!("more than {DOCUMENT_LIMIT} documents"));
                     Next::End(End::by("platform"))
                 }
-                Next::Run(actions) => match self.execute(actions).await {
+                Next::Run(actions) => match Box::pin(self.execute(actions)).await {
                     Ok(()) => Next::End(End::by("platform")),
                     Err(next) => next,
                 },
@@ -284,7 +284,7 @@ impl Runner {
             self.answer();
             match action {
                 Action::Connect(connect) => match connect.endpoint.clone() {
-                    Endpoint::Socket(endpoint) => self.stream(&connect, &endpoint).await?,
+                    Endpoint::Socket(endpoint) => Box::pin(self.stream(&connect, &endpoint)).await?,
                     Endpoint::Phone(number) => self.bridge(&connect, &number).await?,
                 },
                 Action::Talk(text) => {
