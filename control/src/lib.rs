@@ -20,8 +20,8 @@ pub mod idempotency;
 pub mod integrations;
 #[cfg(test)]
 mod isolation_tests;
-pub mod limits;
 pub mod jobs;
+pub mod limits;
 pub mod live;
 pub mod lookup;
 pub mod members;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::Role,
-    db::{Db, DbError},
+    db::{Db, DbError, Tx},
     jobs::{
         Job,
         queue::{Claim, Count},

@@ -12,6 +12,7 @@ use super::store;
 use crate::{
     analytics::rollup::{self, Counted},
     db::{DbError, Tx},
+    jobs::queue,
     recordings::store::{self as recordings, Piece},
     tenant::TenantId,
 };

@@ -12,6 +12,7 @@ pub mod legs;
 mod list;
 mod query;
 pub mod reach;
+pub mod receipts;
 pub mod retention;
 mod store;
 mod views;

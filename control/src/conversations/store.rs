@@ -18,8 +18,8 @@ pub(super) async fn read(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<Opti
     let row = sqlx::query_as!(
         Row,
         "select id, agent_id, agent_version, customer_phone, our_number, status, direction, channel, end_reason, start_time,
-                end_time, duration_seconds, sentiment, outcome, tags, summary, satisfaction_score, metadata, context,
-                answered_at, erased_at, recording_id
+                end_time, duration_seconds, sentiment, outcome, tags, summary, satisfaction_score, extraction, metadata, context,
+                answered_at, analyzed_at, erased_at, recording_id
          from conversations where tenant_id = $1 and id = $2",
         tenant.as_uuid(),
         id,

@@ -43,11 +43,6 @@ impl<T> Reply<T> {
         Self { status: StatusCode::OK, message, data }
     }
 
-    /// 202: the rest goes on without the client.
-    pub const fn accepted(message: &'static str, data: T) -> Self {
-        Self { status: StatusCode::ACCEPTED, message, data }
-    }
-
     /// 201.
     pub const fn created(message: &'static str, data: T) -> Self {
         Self { status: StatusCode::CREATED, message, data }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(any(test, feature = "testing"))]
 use chrono::{DateTime, Utc};
 use trunkline_base::CallId;
 use uuid::Uuid;

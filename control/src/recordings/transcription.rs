@@ -18,6 +18,7 @@ use crate::{
 
 /// A stretch of speech in a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SpokenEntry)]
 pub struct Entry {
     /// `agent` or `customer`.
     #[schema(example = "customer")]

@@ -83,7 +83,8 @@ pub async fn due(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<Option<Due>,
     .await?)
 }
 
-/// Writes how an attempt went, and ends the claim of its job accordingly. False if somebody else has the job: then nothing may stay.
+/// Writes how an attempt went, and ends the claim of its job accordingly. False if somebody else has the job: then nothing is
+/// written.
 pub async fn settle(
     tx: &mut Tx,
     tenant: TenantId,
@@ -92,11 +93,17 @@ pub async fn settle(
     attempt: &Attempt,
     fate: Fate,
 ) -> Result<bool, DbError> {
-    let status = match fate {
-        Fate::Delivered => "delivered",
-        Fate::Again(_) => "pending",
-        Fate::GivenUp | Fate::Unwanted => "failed",
+    let reason = attempt.error.as_deref().unwrap_or_default();
+    // First: what a worker brings whose claim has ended is no longer of interest.
+    let (status, ours) = match fate {
+        Fate::Delivered => ("delivered", queue::done(tx, tenant, job).await?),
+        Fate::Again(after) => ("pending", queue::again(tx, tenant, job, after, reason).await?),
+        Fate::GivenUp => ("failed", queue::bury(tx, tenant, job, reason).await?),
+        Fate::Unwanted => ("failed", queue::done(tx, tenant, job).await?),
     };
+    if !ours {
+        return Ok(false);
+    }
     sqlx::query!(
         "update webhook_deliveries
          set status = $3, attempts = attempts + 1, response_status = $4, response_body = $5, error = $6, duration_ms = $7,
@@ -112,7 +119,6 @@ pub async fn settle(
     )
     .execute(tx.connection())
     .await?;
-    let reason = attempt.error.as_deref().unwrap_or_default();
     match fate {
         Fate::Delivered => {
             sqlx::query!(
@@ -122,18 +128,11 @@ pub async fn settle(
             )
             .execute(tx.connection())
             .await?;
-            queue::done(tx, tenant, job).await
         }
-        Fate::Again(after) => {
-            note_failure(tx, tenant, due.endpoint).await?;
-            queue::again(tx, tenant, job, after, reason).await
-        }
-        Fate::GivenUp => {
-            note_failure(tx, tenant, due.endpoint).await?;
-            queue::bury(tx, tenant, job, reason).await
-        }
-        Fate::Unwanted => queue::done(tx, tenant, job).await,
+        Fate::Again(_) | Fate::GivenUp => note_failure(tx, tenant, due.endpoint).await?,
+        Fate::Unwanted => {}
     }
+    Ok(true)
 }
 
 /// It has failed; if it has for too long, it is disabled.

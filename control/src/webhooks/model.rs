@@ -10,6 +10,7 @@ use crate::http::Pagination;
 
 /// What a webhook can be told of. The database's triggers have the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = WebhookEvent)]
 pub enum Event {
     /// A call rings, or is placed.
     #[serde(rename = "call.started")]
