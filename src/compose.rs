@@ -13,7 +13,7 @@ use trunkline_media::{
     audio::{AudioFormat, vad::VadConfig},
     call::{CallConfig, CallLimits, CallPeers, Carrier},
     llm::{
-        Llm, LlmLimits,
+        Llm, LlmLimits, ToolSpec,
         openai::{self, complete::Asked},
     },
     net::{BaseUrl, Http, Net},

@@ -14,7 +14,7 @@ use trunkline_control::{conversations::calls as stored, db::DbError, tenant::Ten
 use trunkline_media::{
     call::{self, Attachment, BoxFuture, CallChannels, CallCommand, CallConfig, Carrier},
     event::{CallEvent, CallEventKind, EndReason, RecordingState},
-    telephony::CarrierStatus,
+    telephony::{CarrierStatus, Keys, Transfer, TransferStep},
 };
 
 use super::{
@@ -115,6 +115,7 @@ impl Calls {
                 return shared.journal.fail(id, said.map_or(end_reason(reason), |said| said.reason));
             }
         };
+        shared.registry.ask_again(id, early);
         let (events, mut received) = mpsc::unbounded_channel::<CallEvent>();
         let (observer, journal) = (shared.observer.clone(), shared.journal.clone());
         let mut piece = config.recording.as_deref().and_then(spool::piece_of);

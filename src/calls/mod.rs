@@ -33,6 +33,7 @@ use trunkline_media::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use self::control::{Bus, Transfers};
 pub use self::{
     recording::{ObjectsError, Recordings},
     registry::{Registry, RegistryGauges},
@@ -103,6 +104,8 @@ impl Calls {
         let CallsConfig { settings, control, composer, journal, recordings, node, public_url, node_url, observer } =
             config;
         let registry = Registry::new(settings.max_calls);
+        let transfers = Transfers::default();
+        let bus = control.redis.clone().map(|redis| Bus::new(redis, &node));
         Self(Arc::new(Shared {
             settings,
             control,
@@ -114,6 +117,8 @@ impl Calls {
             public_url,
             node_url,
             observer,
+            transfers,
+            bus,
         }))
     }
 
@@ -132,6 +137,8 @@ impl Calls {
             .layer(DefaultBodyLimit::max(MAX_WEBHOOK))
             .route("/media/twilio/{conversation}", get(media::twilio::twilio))
             .route("/media/vonage/{conversation}", get(media::vonage::vonage))
+            .merge(control::routes())
+            .merge(dial::router())
             .merge(recording::routes())
     }
 

@@ -106,7 +106,9 @@ pub struct Server {
     storage: Storage,
     listening: Listening,
     recordings: Recordings,
-    _upkeep: [AbortOnDropHandle<()>; 7],
+    _nodes: Option<AbortOnDropHandle<()>>,
+    jobs: Option<Jobs>,
+    _upkeep: [AbortOnDropHandle<()>; 9],
 }
 
 impl Server {
@@ -124,31 +126,8 @@ impl Server {
         let addr = listener.local_addr().map_err(|cause| ServeError::Bind(settings.bind, cause))?;
         let public_url = settings.public_url(addr);
         let traced = settings.edge.otlp_endpoint.is_some();
-        let composer = Composer::new(settings.clone(), net.clone())?;
-        let redis = settings.edge.redis();
-        let security = &settings.security;
-        let supabase = security.supabase_url.as_ref().and_then(|url| {
-            let supabase = Supabase::new(composer.http().clone(), url, security.supabase_service_key.clone())?;
-            Some(Arc::new(supabase) as Arc<dyn Dependency>)
-        });
-        let control = Control {
-            db: storage.db().clone(),
-            auth: Arc::new(Auth {
-                keys: token_keys(&settings, &secrets, &net)?,
-                api_keys: ApiKeys::new(&secrets.api_key_secret),
-                auto_provision: settings.auto_provision(),
-            }),
-            vault: Arc::new(Vault::new(&secrets.encryption_key)?),
-            vendors: Arc::new(
-                LiveVendors::new(&settings.vendors, &net).map_err(|error| ComposeError::Http(error.to_string()))?,
-            ),
-            public_url: public_url.as_str().into(),
-            draining: Arc::default(),
-            edge: Arc::new(settings.edge.serve_by(redis.clone())),
-            live: redis.clone().map_or_else(Hub::alone, Hub::among_others),
-            redis,
-            supabase,
-        };
+        let Parts { control, composer, net } = Parts::new(&settings, &storage, &public_url)?;
+        let jobs = if settings.run_jobs { Some(start_jobs(&control, &composer, &net)?) } else { None };
         let recordings =
             Recordings::open(control.db.clone(), &settings.objects, &settings.data, composer.vendors_http().direct())?;
         let node = Calls::new_node();
@@ -175,13 +154,27 @@ impl Server {
             AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_retention())),
+            AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_dials())),
             AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_recordings())),
             AbortOnDropHandle::new(tokio::spawn(recordings.clone().keep())),
             AbortOnDropHandle::new(tokio::spawn(async move { edge.limiter.keep().await })),
             AbortOnDropHandle::new(tokio::spawn(idempotency::keep_clean(control.clone()))),
             AbortOnDropHandle::new(tokio::spawn(jobs::keep_gauges(control.db.clone()))),
         ];
-        Ok(Self { addr, public_url, control, calls, journal, recordings, storage, listening, _upkeep: upkeep })
+        let nodes = calls.listen_to_nodes();
+        Ok(Self {
+            addr,
+            public_url,
+            control,
+            calls,
+            journal,
+            recordings,
+            storage,
+            listening,
+            _nodes: nodes,
+            jobs,
+            _upkeep: upkeep,
+        })
     }
 
     /// The address that it listens on.
@@ -214,6 +207,9 @@ impl Server {
         self.control.live.close();
         self.listening.stop(LAST_REQUESTS).await;
         self.journal.stop().await;
+        if let Some(jobs) = self.jobs {
+            jobs.stop().await;
+        }
         self.recordings.last().await;
         self.storage.close().await;
     }

@@ -89,6 +89,7 @@ impl Scene {
     /// An agent whose conversations are analysed so.
     pub(crate) async fn agent(&self, analysis: Value) -> Uuid {
         let mut body = agent_body("Ada");
+        body["ai_config"]["model"] = "gpt-4o-mini".into();
         body["analysis_config"] = analysis;
         let made = self.api.post(&self.ada, "/v1/voice-agents", body).await;
         made.data()["id"].as_str().unwrap().parse().unwrap()

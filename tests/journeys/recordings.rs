@@ -119,7 +119,7 @@ async fn what_was_heard_is_what_the_api_plays() {
         assert_eq!(missing.json::<Value>().await.unwrap()["error_code"], "CONVERSATION_NOT_FOUND");
     }
 
-    let eve = world.stranger();
+    let eve = world.another_tenant();
     eve.get("/v1/tenant").await.unwrap();
     for refused in [
         eve.download(&format!("/v1/conversations/{id}/recording")).await.unwrap_err(),

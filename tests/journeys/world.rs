@@ -59,6 +59,8 @@ pub(crate) struct Scene {
     pub(crate) twilio: TwilioConfig,
     pub(crate) vonage: VonageConfig,
     pub(crate) max_calls: usize,
+    /// What nodes share.
+    pub(crate) redis: Option<Secret>,
     /// Where recordings are kept.
     pub(crate) objects: Objects,
     /// The server's keys of Deepgram, OpenAI and ElevenLabs.
@@ -103,6 +105,7 @@ impl Default for Scene {
                 )
             },
             max_calls: 100,
+            redis: None,
             objects: Objects::default(),
             keys: [KEY; 3],
         }
@@ -156,7 +159,9 @@ impl Scene {
     }
 
     pub(crate) async fn start(self) -> World {
-        let (agent, max_calls, objects) = (self.agent.clone(), self.max_calls, self.objects.clone());
+        let (agent, max_calls, redis) = (self.agent.clone(), self.max_calls, self.redis.clone());
+        let (callees, faults) = (self.twilio.callees.clone(), self.twilio.creates.clone());
+        let objects = self.objects.clone();
         let Sims { deepgram, openai, elevenlabs, twilio, vonage, vendors } = self.simulate().await;
         let data = std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id()));
         let mut settings = Settings {
@@ -261,9 +266,24 @@ impl World {
         Server::start(self.settings.clone(), storage, None).await.unwrap()
     }
 
-    /// The API, as the owner of another tenant.
-    pub(crate) fn stranger(&self) -> Api {
+    /// The owner of another tenant.
+    pub(crate) fn another_tenant(&self) -> Api {
         Api::of_new_owner(&self.url, &self.settings.security.supabase_jwt_secret)
+    }
+
+    /// How the legs are that were rung to hand a call over.
+    pub(crate) async fn consult_legs(&self, id: &str) -> Vec<String> {
+        let id: CallId = id.parse().unwrap();
+        let tenant = lookup::conversation(&self.scratch.db, id).await.unwrap().unwrap();
+        let mut tx = self.scratch.db.begin(tenant).await.unwrap();
+        sqlx::query_scalar(
+            "select status from call_legs where tenant_id = $1 and conversation_id = $2 and kind = 'consult'",
+        )
+        .bind(tenant.as_uuid())
+        .bind(id.as_uuid())
+        .fetch_all(tx.connection())
+        .await
+        .unwrap()
     }
 
     /// Where the server keeps what it keeps.

@@ -55,6 +55,11 @@ impl TwilioAccount {
         &self.sid
     }
 
+    /// Its REST API.
+    pub(in crate::calls) const fn rest(&self) -> &TwilioRest {
+        &self.rest
+    }
+
     /// What the account has recorded itself.
     pub(in crate::calls) const fn recordings(&self) -> &TwilioRecordings {
         &self.recordings

@@ -87,6 +87,11 @@ impl VonageAccount {
         Ok(self.rest.hang_up(uuid).await?)
     }
 
+    /// Presses keys towards a leg: `0`–`9`, `*`, `#`, and `p` for half a second of silence.
+    pub(in crate::calls) async fn press(&self, uuid: &str, keys: &str) -> Result<(), CarrierError> {
+        Ok(self.rest.send_keys(uuid, keys).await?)
+    }
+
     pub(super) async fn fetch(&self, uuid: &str) -> Result<Option<CarrierStatus>, CarrierError> {
         let Some(call) = self.rest.fetch(uuid).await? else { return Ok(None) };
         call.status.map(Some).ok_or(CarrierError::UnknownStatus)

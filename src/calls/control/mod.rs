@@ -17,7 +17,6 @@ use std::time::Duration;
 use axum::extract::State;
 use trunkline_base::{CallId, Clock, E164, Personal, SystemClock};
 use trunkline_control::{
-    Control,
     agents::store as agents,
     auth::{Allowed, Member},
     conversations::reach,
@@ -251,7 +250,7 @@ impl Calls {
         match ask {
             Ask::Command { command } => self.0.registry.command(tenant, id, command.clone()),
             Ask::Transfer { progress, comes_back } => {
-                if !self.0.registry.owner(id).is_some_and(|(owner, _)| owner == tenant) {
+                if self.0.registry.owner(id).is_none_or(|(owner, _)| owner != tenant) {
                     return Told::Unknown;
                 }
                 if !self.0.transfers.tell(id, progress.clone()) && *progress == Progress::Accepted {
@@ -264,20 +263,16 @@ impl Calls {
 
     /// Ends a call by its carrier alone.
     async fn hang_up_at_carrier(&self, tenant: TenantId, id: CallId) -> Result<(), ApiError> {
-        let mut tx = self.control().db.begin(tenant).await?;
-        let found = reach::whereabouts(&mut tx, tenant, id).await?;
-        tx.commit().await?;
-        let found = found.ok_or_else(|| ApiError::not_found(ErrorCode::ConversationNotFound))?;
-        if found.over {
+        let call = self.stored_call(tenant, id).await?;
+        let call = call.ok_or_else(|| ApiError::not_found(ErrorCode::ConversationNotFound))?;
+        if call.over {
             return Err(over());
         }
-        let account = match found.provider {
-            Some(provider) => {
-                self.accounts_of_call(tenant, id, provider).await?.and_then(|accounts| accounts.into_iter().next())
-            }
+        let account = match call.provider {
+            Some(provider) => self.account_of_call(&call, provider).await?,
             None => None,
         };
-        let (Some(account), Some(leg)) = (account, found.provider_call_id) else {
+        let (Some(account), Some(leg)) = (account, call.provider_call_id) else {
             return Err(ApiError::overloaded("No node has the call, and its carrier's account is gone", LATER));
         };
         let mut tx = self.control().db.begin(tenant).await?;
@@ -316,11 +311,5 @@ impl Calls {
         })?;
         let mode = to.mode.unwrap_or_else(|| target.mode.into());
         Ok(Transfer { target: target.number, mode: mode.into() })
-    }
-}
-
-impl axum::extract::FromRef<Calls> for Control {
-    fn from_ref(calls: &Calls) -> Self {
-        calls.control().clone()
     }
 }

@@ -64,7 +64,7 @@ impl LiveCarrier {
         let leg = self.clone();
         match &*self.account {
             CarrierAccount::Twilio(_) => Box::pin(async move { leg.press_on_twilio(&keys).await }),
-            CarrierAccount::Vonage(_) => Box::pin(async { Err("this carrier presses no keys yet".to_owned()) }),
+            CarrierAccount::Vonage(_) => Box::pin(async move { leg.press_on_vonage(&keys).await }),
         }
     }
 
@@ -88,6 +88,19 @@ impl LiveCarrier {
             }
         });
         told
+    }
+}
+
+impl LiveCarrier {
+    /// Vonage presses keys towards a leg, whatever goes on in its stream.
+    async fn press_on_vonage(&self, keys: &Keys) -> Result<(), String> {
+        let CarrierAccount::Vonage(account) = &*self.account else { return Err("not an account of Vonage's".into()) };
+        if keys.expose().bytes().any(|key| key.is_ascii_uppercase()) {
+            return Err("Vonage has no keys A to D".to_owned());
+        }
+        // It has another letter for half a second of silence.
+        let keys = keys.expose().replace('w', "p");
+        account.press(&self.provider_call_id, &keys).await.map_err(|error| error.to_string())
     }
 }
 

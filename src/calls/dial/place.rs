@@ -54,7 +54,7 @@ impl Calls {
     /// Waits for a call's turn, and places it.
     pub(super) async fn place(self, dialling: Dialling) -> Outcome {
         tokio::time::sleep(dialling.turn).await;
-        let outcome = self.ask(&dialling).await;
+        let outcome = self.ask_carrier(&dialling).await;
         let word = match &outcome {
             Outcome::Placed(_) => "placed",
             Outcome::Refused(_) => "refused",
@@ -66,7 +66,7 @@ impl Calls {
         outcome
     }
 
-    async fn ask(&self, dialling: &Dialling) -> Outcome {
+    async fn ask_carrier(&self, dialling: &Dialling) -> Outcome {
         let Dialling { tenant, id, account, order, .. } = dialling;
         let (tenant, id) = (*tenant, *id);
         let mut last = None;

@@ -29,6 +29,7 @@ use trunkline_media::{
 use crate::calls::{
     Calls,
     account::{CarrierAccount, Signed, signer},
+    control,
     recording::TwilioRecording,
     registry::Resumption,
     ring::{Answered, Caller},
@@ -38,8 +39,9 @@ use crate::calls::{
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::calls) struct Kind {
-    /// `voice`, `status`, `stream`, `recording` or `resume`, as in the address that was handed out. Without it, the fields tell.
-    #[param(pattern = "^(voice|status|stream|recording|resume)$", example = "voice")]
+    /// `voice`, `status`, `amd`, `stream`, `recording`, `resume`, `dial` or `consult`, as in the address that was handed out. Without it,
+    /// the fields tell.
+    #[param(pattern = "^(voice|status|amd|stream|recording|resume|dial|consult)$", example = "voice")]
     kind: Option<String>,
     /// Whose event it is: required for `stream`, `resume`, `dial` and `consult`.
     #[param(value_type = Option<uuid::Uuid>)]
@@ -148,9 +150,18 @@ pub(in crate::calls) async fn twilio(
         ("status", _) => status(&calls, conversation, &incoming).await,
         ("stream", Some(id)) => stream(&calls, id, &incoming).await,
         ("recording", _) => recording(&calls, conversation, &incoming).await,
+        ("amd", _) => detected(&calls, conversation, &incoming).await,
+        ("dial", Some(id)) => match authorised(&calls, id, &incoming).await? {
+            Some((tenant, account)) => control::dialled(&calls, tenant, id, account, &incoming).await,
+            None => Ok(document(twiml::hang_up())),
+        },
+        ("consult", Some(id)) => match authorised(&calls, id, &incoming).await? {
+            Some((tenant, _)) => control::consult(&calls, tenant, id, &incoming).await,
+            None => Ok(document(twiml::hang_up())),
+        },
         _ => Err(ApiError::field(
             "kind",
-            "must be voice, resume, status, stream or recording; resume and stream need a conversation",
+            "must be voice, resume, status, amd, stream, recording, dial or consult; resume, stream, dial and consult need a conversation",
         )),
     }
 }
@@ -274,7 +285,9 @@ async fn whose(
         }
     };
     if let Some(id) = id {
-        return Ok(authorised(calls, id, incoming).await?.map(|(tenant, _)| (tenant, id)));
+        let Some((tenant, account)) = authorised(calls, id, incoming).await? else { return Ok(None) };
+        calls.settle_by_word(tenant, id, &account, incoming.or_empty("CallSid")).await?;
+        return Ok(Some((tenant, id)));
     }
     let accounts = calls.anybodys_accounts(Provider::Twilio, incoming.or_empty("AccountSid")).await?;
     signer(accounts, &incoming.signed()).ok_or_else(refused)?;

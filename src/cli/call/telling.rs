@@ -82,6 +82,9 @@ pub(super) fn ended(end: &StreamEnd) -> String {
             format!("the server has closed the stream {code}{reason}")
         }
         StreamEnd::Broken(cause) => format!("the connection broke: {cause}"),
+        StreamEnd::Refused(cause) => {
+            format!("the carrier has cut the connection over audio that it does not take: {cause}")
+        }
         StreamEnd::HungUp => "the caller has hung up".into(),
         StreamEnd::GaveUp { step } => format!("the caller has lost patience with step {} and hung up", step + 1),
         StreamEnd::Dropped => "the caller's script has cut the connection".into(),

@@ -76,7 +76,7 @@ impl Wanted {
             return Err(vec![problem("json", "it is not one JSON object")]);
         };
         let mut problems = Vec::new();
-        let mut check = |key, ok, message: String| {
+        let mut check = |key, ok: bool, message: String| {
             if !ok {
                 problems.push(Problem { key, message });
             }

@@ -105,9 +105,9 @@ async fn a_lost_stream_comes_back_and_says_what_was_not_heard() {
     let stored = stored(&world, &report).await;
     assert_eq!((&stored["status"], &stored["end_reason"]), (&json!("completed"), &json!("caller_hangup")));
     let told = world.watch.told(&id_of(&report));
-    assert_eq!((told.ended(), told.said(Speaker::Agent)), (
-        vec![EndReason::CallerHangup],
-        vec![GREETING.to_owned(), ANSWER.to_owned()],
-    ));
+    assert_eq!(
+        (told.ended(), told.said(Speaker::Agent)),
+        (vec![EndReason::CallerHangup], vec![GREETING.to_owned(), ANSWER.to_owned()],)
+    );
     world.settled().await;
 }
