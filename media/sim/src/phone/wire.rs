@@ -16,7 +16,7 @@ pub struct Sids {
     pub stream: String,
 }
 
-/// A valid message from the server. The audio of `Media` is in the buffer handed to [`parse`].
+/// A valid message from the server. The audio of `Media` is in the buffer that was handed over to be read into.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Inbound {
     Media,
