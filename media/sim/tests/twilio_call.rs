@@ -183,14 +183,14 @@ async fn rejections_hang_ups_and_verbs_that_speak() {
         ("<Reject/>", CallStatus::NoAnswer, false, vec![]),
         ("", CallStatus::Completed, true, vec![]),
         ("<Pause length=\"0\"/><Say>Bye</Say><Hangup/><Say>never</Say>", CallStatus::Completed, true, vec!["Bye"]),
-        ("<Gather/><Say>A</Say>", CallStatus::Completed, true, vec!["A"]),
+        ("<Enqueue/><Say>A</Say>", CallStatus::Completed, true, vec!["A"]),
     ] {
         let ongoing = sim.ring(call(world.http_url("/voice"), [])).unwrap();
         world.webhook().await.twiml(verbs);
         let report = report(ongoing).await;
         assert_eq!((report.status, report.answered.is_some()), (status, answered), "{verbs}");
         assert_eq!(report.said, said);
-        assert_eq!(report.has_error(12200), verbs.contains("Gather"));
+        assert_eq!(report.has_error(12200), verbs.contains("Enqueue"));
     }
 }
 

@@ -11,7 +11,7 @@ use trunkline_sim::vonage::{
     phone::{PhoneConfig, Speech, Step, StreamEnd},
     webhook::WebhookKind,
 };
-use vonage_world::{APPLICATION, CALLER, Heard, LIMIT, NUMBER, World, claims, loud, soon, start, vendor, voice};
+use vonage_world::{APPLICATION, CALLER, Heard, Hook, LIMIT, NUMBER, World, claims, loud, soon, start, vendor, voice};
 
 fn call(steps: impl IntoIterator<Item = Step>) -> InboundCall {
     InboundCall {
@@ -237,10 +237,12 @@ async fn rest_hangs_up_the_caller_or_only_the_socket() {
     assert_eq!(world.hook("/event", "completed").await.text("disconnected_by"), "platform");
     assert!(!world.statuses("/socket").contains(&"disconnected".to_owned()));
 
+    let of = |hook: &Hook| (hook.path == "/socket").then(|| hook.text("uuid").to_owned());
+    let first = world.hooks.entries().iter().find_map(of).unwrap();
     let ongoing = sim.ring(call([wait_for_end()])).unwrap();
     let mut peer = world.socket().await;
-    let socket =
-        world.hooks.entries().iter().rev().find(|hook| hook.path == "/socket").unwrap().text("uuid").to_owned();
+    let another = |all: &[Hook]| all.iter().filter_map(of).find(|uuid| *uuid != first);
+    let socket = world.hooks.wait_for(LIMIT, another).await.expect("the second socket's leg is told of");
     assert_eq!(hang_up(&socket).await.0, 204);
     peer.rest().await;
     let ended = report(ongoing).await;

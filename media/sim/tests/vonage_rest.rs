@@ -137,7 +137,8 @@ async fn a_call_is_kept_and_can_be_hung_up_once() {
     assert!(placed["conversation_uuid"].as_str().unwrap().starts_with("CON-"));
     let path = format!("/v1/calls/{}", placed["uuid"].as_str().unwrap());
     let (_, read) = voice(&sim, "GET", &path, None).await;
-    assert_eq!((&read["status"], &read["to"]["number"]), (&"started".into(), &"14155550100".into()));
+    assert_eq!(read["to"]["number"], "14155550100");
+    assert!(["started", "ringing"].contains(&read["status"].as_str().unwrap()), "{read}");
     let transfer =
         json!({"action": "transfer", "destination": {"type": "ncco", "ncco": [{"action": "talk", "text": "x"}]}});
     for command in [transfer.clone(), json!({"action": "mute"}), json!({"action": "hangup"})] {
