@@ -128,9 +128,6 @@ create or replace function lookup.search(p_query text, p_agent uuid, p_status te
     end
     $$;
 
--- A tenant's calls of an agent in a status: of an agent with few calls, those that failed are not among the newest of the tenant's.
-create index on conversations (tenant_id, agent_id, status, start_time desc, id desc);
-
 -- What a dashboard adds up, without the rows' histograms: a large tenant has tens of thousands of rows in three months. A call that ends
 -- pays for it with an entry in this index.
 create index on call_daily (tenant_id, day) include (outcome, status, calls, seconds, score_sum, score_n);
