@@ -82,6 +82,12 @@ async fn statuses_may_come_twice_late_and_for_calls_that_nobody_knows() {
         let stream = form(&call.sid, &[("StreamEvent", "stream-error"), ("StreamError", "31921")]);
         assert_eq!(world.webhook(&conversation.replace("status", "stream"), &stream).await.0, 204);
     }
+    // An account speaks for itself alone: well signed by the call's, in another's name.
+    let foreign = form(&call.sid, &[("CallStatus", "completed"), ("AccountSid", "AC00000000000000000000000000000002")]);
+    let foreign: Vec<_> = foreign.into_iter().filter(|(_, value)| value != ACCOUNT).collect();
+    for kind in ["status", "stream", "recording", "resume"] {
+        assert_eq!(world.webhook(&conversation.replace("status", kind), &foreign).await.0, 403, "{kind}");
+    }
     socket.hear(GREETING).await;
     assert_eq!(world.watch.told(&call.id).ended(), []);
     for _ in 0..2 {

@@ -220,13 +220,14 @@ async fn authorised(
     id: CallId,
     incoming: &Incoming,
 ) -> Result<Option<(TenantId, Arc<CarrierAccount>)>, ApiError> {
+    let sid = incoming.or_empty("AccountSid");
     if let Some((tenant, account)) = calls.0.registry.owner(id) {
-        if !account.twilio().is_some_and(|twilio| twilio.signed(&incoming.signed())) {
+        // It speaks for itself alone: what is kept of a request names the account, and is asked for with that account's keys.
+        if !account.twilio().is_some_and(|twilio| twilio.sid() == sid && twilio.signed(&incoming.signed())) {
             return Err(refused());
         }
         return Ok(Some((tenant, account)));
     }
-    let sid = incoming.or_empty("AccountSid");
     let Some(tenant) = lookup::conversation(&calls.control().db, id).await? else {
         signer(calls.anybodys_accounts(Provider::Twilio, sid).await?, &incoming.signed()).ok_or_else(refused)?;
         return Ok(None);
