@@ -112,6 +112,14 @@ impl CarrierAccount {
         }
     }
 
+    /// What the carrier's webhooks are called here: the one that asks what to do with an answered call, and the one that tells how it is.
+    pub(super) const fn webhook_kinds(provider: Provider) -> (&'static str, &'static str) {
+        match provider {
+            Provider::Vonage => ("answer", "event"),
+            _ => ("voice", "status"),
+        }
+    }
+
     /// Places a call, and says under which name.
     pub(super) async fn place(&self, order: &Order) -> Result<String, Refused> {
         match self {

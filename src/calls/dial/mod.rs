@@ -174,11 +174,12 @@ impl Calls {
             waits_for_end: action == VoicemailAction::LeaveMessage,
             url: self.webhook_url(provider, "amd", id),
         });
+        let (answer, status) = CarrierAccount::webhook_kinds(provider);
         let order = Order {
             to: call.phone_number.clone(),
             from: number.number.clone(),
-            answer_url: self.webhook_url(provider, if provider == Provider::Vonage { "answer" } else { "voice" }, id),
-            status_url: self.webhook_url(provider, if provider == Provider::Vonage { "event" } else { "status" }, id),
+            answer_url: self.webhook_url(provider, answer, id),
+            status_url: self.webhook_url(provider, status, id),
             ring: call.ring(),
             time_limit: Duration::from_secs(u64::from(composed.agent().call_config.max_duration_s)) + MARGIN,
             detection,
