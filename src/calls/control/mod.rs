@@ -272,7 +272,10 @@ impl Calls {
             Some(provider) => self.account_of_call(&call, provider).await?,
             None => None,
         };
-        let (Some(account), Some(leg)) = (account, call.provider_call_id) else {
+        let Some(leg) = call.provider_call_id else {
+            return Err(ApiError::overloaded("The carrier has not said yet whether it has the call; try again", LATER));
+        };
+        let Some(account) = account else {
             return Err(ApiError::overloaded("No node has the call, and its carrier's account is gone", LATER));
         };
         let mut tx = self.control().db.begin(tenant).await?;
