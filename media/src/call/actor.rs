@@ -409,6 +409,8 @@ impl<S: MediaSocket> Call<S> {
             self.commands_open = false;
             return;
         };
+        // A call that the carrier says is over may have been handed over before.
+        self.take_transfer_steps();
         let input = match command {
             CallCommand::Say { text, interruptible } => Input::Say { text, interruptible },
             CallCommand::HangUp { reason } => Input::HangUp { reason },

@@ -66,6 +66,14 @@ impl<S: MediaSocket> Call<S> {
         }
     }
 
+    /// Takes what has been told of a transfer already. The step before the stream's end is told before it, but comes by another way: a busy
+    /// machine may show both at once, and the end first.
+    pub(super) fn take_transfer_steps(&mut self) {
+        while let Some(Ok(step)) = self.asked.transfer.as_mut().map(mpsc::Receiver::try_recv) {
+            self.on_transfer_step(Some(step));
+        }
+    }
+
     fn on_transfer_over(&mut self, outcome: TransferOutcome) {
         let now = self.now();
         self.give_up_transfer(now);

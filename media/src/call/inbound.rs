@@ -30,13 +30,7 @@ impl<S: MediaSocket> Call<S> {
                 }
             }
             Ok(Inbound::Dtmf { digit }) => self.machine.handle_input(now, Input::Dtmf { digit: digit.into_inner() }),
-            // The carrier has it because we asked: the call goes on.
-            Ok(Inbound::Stopped) if self.asked.away => self.detach(now),
-            Ok(Inbound::Stopped) => {
-                self.line = None;
-                self.on_line_over(now);
-                self.close(now, EndReason::CallerHangup).await;
-            }
+            Ok(Inbound::Stopped) => self.on_stopped(now).await,
             Ok(Inbound::Closed { .. }) => self.detach(now),
             Ok(Inbound::Connected | Inbound::Started(_) | Inbound::Ignored) => {}
             Err(bad) => {
@@ -54,6 +48,18 @@ impl<S: MediaSocket> Call<S> {
                     self.detach(now);
                 }
             }
+        }
+    }
+
+    /// The carrier ends the stream: the caller is gone, or the carrier has the call because we asked, and it goes on.
+    async fn on_stopped(&mut self, now: MediaTime) {
+        self.take_transfer_steps();
+        if self.asked.away {
+            self.detach(now);
+        } else {
+            self.line = None;
+            self.on_line_over(now);
+            self.close(now, EndReason::CallerHangup).await;
         }
     }
 
@@ -100,6 +106,7 @@ impl<S: MediaSocket> Call<S> {
 
     /// The socket is lost; the call waits for another.
     pub(super) fn detach(&mut self, now: MediaTime) {
+        self.take_transfer_steps();
         if self.line.take().is_some() {
             self.on_line_over(now);
             // From now on, and not from when the write began that has failed just now. A transfer has a limit of its own.

@@ -63,6 +63,22 @@ async fn a_cold_one_ends_the_call_and_hangs_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_with_the_step_before_it_unread_is_no_caller_who_left() {
+    let mut world = World::builder().greeting("Hello.").start();
+    world.until_replies_ended(1).await;
+    world.command(transfer(TransferMode::Cold)).await;
+    until_asked(&mut world).await;
+    let [asked] = world.carrier.transfers().try_into().unwrap();
+    asked.step(TransferStep::Moving);
+    stop(&world);
+    world.run_for(ms(1_000)).await;
+    assert_eq!(world.end_reason(), None);
+    asked.step(TransferStep::Over(TransferOutcome::Connected));
+    world.command(CallCommand::HangUp { reason: EndReason::CallerHangup }).await;
+    assert_eq!(world.until_ended().await.reason, Some(EndReason::Transferred));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_was_not_connected_is_back_and_is_told_why() {
     for outcome in [
         TransferOutcome::Busy,
