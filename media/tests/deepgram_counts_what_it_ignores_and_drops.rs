@@ -1,6 +1,7 @@
 //! Bad messages and audio that has to be dropped do no harm and are counted.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "adapters/deepgram_support/mod.rs"]
 mod deepgram_support;
 
 use std::{
