@@ -36,7 +36,7 @@ openapi: setup-lint ## rewrites control/openapi.json, the API's description, fro
 	mv target/openapi.json control/openapi.json
 
 env-example: ## rewrites .env.example, which names every setting, from the code
-	TRUNKLINE_WRITE=1 cargo test --quiet --locked --test env_example
+	TRUNKLINE_WRITE=1 cargo test --quiet --locked --test repository env_example
 
 sqlx: setup-lint ## rewrites .sqlx, with which control is built without a database
 	.ci/sqlx

@@ -2,9 +2,6 @@
 //! in which speech began, it holds what was heard, and the latency stands beside the caller's turn that was answered.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
-#[path = "../media/tests/world/mod.rs"]
-mod world;
-
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -18,7 +15,7 @@ use trunkline_media::{
     turn::{PastTurn, Resumed},
 };
 
-use self::world::{World, ms};
+use crate::world::{World, ms};
 
 /// All rows of a call, taken as it goes.
 fn written(world: &World, mut journal: Journal) -> Rows {

@@ -1,10 +1,15 @@
 //! The description of the API that is committed is the one that the code gives.
 
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
 use serde_json::Value;
 
 #[test]
 fn the_committed_description_is_current() {
-    let committed: Value = serde_json::from_str(include_str!("../control/openapi.json")).unwrap();
+    let committed: Value = serde_json::from_str(include_str!("../../control/openapi.json")).unwrap();
     let current = serde_json::to_value(trunkline::openapi::document()).unwrap();
     assert!(committed == current, "control/openapi.json is stale: run `make openapi` and commit it");
 }
@@ -93,4 +98,48 @@ fn every_operation_says_what_all_have_in_common() {
             );
         }
     }
+}
+
+/// Of two schemas of one name, the description holds only one, and says nothing of it.
+#[test]
+fn no_two_schemas_have_one_name() {
+    let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for file in super::tree::files().into_iter().filter(|file| file.extension().is_some_and(|it| it == "rs")) {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).unwrap_or_default();
+        for name in schemas(&text) {
+            if let Some(other) = names.insert(name.clone(), file.clone()) {
+                panic!("{name} is a schema of {} and of {}: give one another name", file.display(), other.display());
+            }
+        }
+    }
+    assert!(names.len() > 100, "{}", names.len());
+}
+
+/// The names of a file's schemas: of what derives `ToSchema`, or as its attribute says. What is written where it is used has none.
+fn schemas(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if !(line.starts_with("#[derive(") && line.contains("ToSchema")) {
+            continue;
+        }
+        let mut given = None;
+        let mut item = None;
+        for line in lines.by_ref() {
+            if let Some(rest) = line.strip_prefix("#[schema(") {
+                given = rest.strip_prefix("as = ").map(word).or(given);
+                given = rest.starts_with("value_type").then(String::new).or(given);
+            }
+            item = line.split_once("struct ").or_else(|| line.split_once("enum ")).map(|(_, name)| name);
+            if item.is_some() && !line.starts_with(['#', '/']) {
+                break;
+            }
+        }
+        names.extend(given.or(item.map(word)).filter(|name| !name.is_empty()));
+    }
+    names
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric()).collect()
 }

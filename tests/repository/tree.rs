@@ -83,7 +83,7 @@ fn root() -> &'static Path {
 }
 
 /// The files of the repository: what git tracks, or in a copy without git, all that is not made here.
-fn files() -> Vec<PathBuf> {
+pub(crate) fn files() -> Vec<PathBuf> {
     let git = Command::new("git").args(["-c", "safe.directory=*", "ls-files", "-z"]).current_dir(root()).output();
     match git {
         Ok(output) if output.status.success() && root().join(".git").exists() => {
