@@ -8,6 +8,8 @@
 //! A total comes from what was counted as calls ended, plus those that are live, and is exact; there is no count of them by time of
 //! day or text, so with such filters up to [`COUNTED`] matches are counted.
 
+use std::cmp::Reverse;
+
 use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
 use super::{query::Filter, store::Row, views::ConversationSummary};
@@ -59,15 +61,19 @@ pub(super) async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, page: P
             conversations.push(Row::from_row(row)?.into_summary());
         }
     }
+    // The page is in order; that a join keeps it so is not promised.
+    conversations.sort_unstable_by_key(|it| Reverse((it.start_time, it.id)));
     let more = found > COUNTED && !is_counted(filter);
     Ok(Listed { conversations, total: if more { COUNTED } else { found }, more })
 }
 
 /// How the statement for these filters is planned.
 pub(super) fn plans(filter: &Filter) -> Plans {
+    // By agent and status together it is found as well as can be, whatever else is asked for.
+    let both = filter.agent.is_some() && filter.status.is_some();
     let columns =
         [filter.agent.is_some(), filter.status.is_some(), filter.direction.is_some(), filter.outcome.is_some()];
-    if columns.into_iter().filter(|given| *given).count() > 1 { Plans::Fresh } else { Plans::Kept }
+    if !both && columns.into_iter().filter(|given| *given).count() > 1 { Plans::Fresh } else { Plans::Kept }
 }
 
 /// Whether all filters are something that calls are counted by.
@@ -81,10 +87,9 @@ fn statement(filter: &Filter, page: Page) -> String {
         return format!(
             "select coalesce(found.total, 0) as total, {COLUMNS}
              from lookup.search($8, $2, $3, $4, $5, $6, $7, $9, $10) found
-             left join lateral unnest(found.ids) with ordinality as ids (id, n) on true
+             left join lateral unnest(found.ids) as ids (id) on true
              left join conversations c on c.tenant_id = $1 and c.id = ids.id
-             where found.tenant_id = $1
-             order by ids.n"
+             where found.tenant_id = $1"
         );
     }
     let columns = columns_given(filter);
@@ -98,10 +103,14 @@ fn statement(filter: &Filter, page: Page) -> String {
                 ("call_daily", " and c.day >= ($6 at time zone 'UTC')::date and c.day < ($7 at time zone 'UTC')::date")
             }
         };
+        // All that are live are few. "offset 0" keeps the other conditions out of the choice of an index: by any but that of live calls,
+        // a hundred thousand that are over would be looked at for their status.
         format!(
             "(select coalesce(sum(c.calls), 0)::bigint from {counts} c where c.tenant_id = $1{columns}{days})
-             + (select count(*) from conversations c
-                where c.tenant_id = $1 and c.status in ('ringing', 'active'){columns}{times})"
+             + (select count(*) from (
+                    select c.agent_id, c.status, c.direction, c.outcome, c.start_time from conversations c
+                    where c.tenant_id = $1 and c.status in ('ringing', 'active') offset 0) c
+                where true{columns}{times})"
         )
     } else {
         let limit = COUNTED + 1;
@@ -124,7 +133,7 @@ fn statement(filter: &Filter, page: Page) -> String {
     };
     format!(
         "with t as materialized (select {total} as total)
-         select t.total, c.* from t left join lateral ({shown}) c on true order by c.start_time desc, c.id desc"
+         select t.total, c.* from t left join lateral ({shown}) c on true"
     )
 }
 
