@@ -15,6 +15,7 @@ use crate::{
     Control,
     analytics::rollup,
     auth::Role,
+    campaigns::claims,
     conversations::{analysis, erase},
     credentials::store,
     db::{Db, DbError},
@@ -26,6 +27,8 @@ use crate::{
 };
 
 const NUMBER: &str = "+14155550100";
+/// One that the victim calls no more, and one that nobody has on a list.
+const LISTED: [&str; 2] = ["+14155550199", "+14155550198"];
 
 /// One of everything, of one tenant.
 struct Victim {
@@ -86,7 +89,24 @@ async fn victim(api: &Api) -> Victim {
         let insert = sqlx::query(insert).bind(user.tenant.as_uuid()).bind(delivery).bind(webhook).bind(job);
         insert.execute(owner.pool()).await.unwrap();
     }
+    let campaign = json!({ "name": "secret", "agent_id": agent });
+    let campaign = api.post(&user, "/v1/campaigns", campaign).await;
+    let campaign: Uuid = campaign.data()["id"].as_str().unwrap().parse().unwrap();
+    let contacts = json!({ "contacts": [{ "phone_number": "+14155550111", "context": { "is": "secret" } }] });
+    api.post(&user, &format!("/v1/campaigns/{campaign}/contacts"), contacts).await.data();
+    sqlx::query(
+        "insert into contact_attempts (tenant_id, contact_id, number, campaign_id, conversation_id)
+         select tenant_id, id, 1, campaign_id, $2 from contacts where tenant_id = $1",
+    )
+    .bind(user.tenant.as_uuid())
+    .bind(conversation)
+    .execute(owner.pool())
+    .await
+    .unwrap();
+    api.post(&user, &format!("/v1/campaigns/{campaign}/start"), Value::Null).await.data();
+    api.post(&user, "/v1/do-not-call", json!({ "phone_number": LISTED[0] })).await.data();
     let ids = BTreeMap::from([
+        ("/v1/campaigns/", campaign),
         ("/v1/webhooks/", webhook),
         ("/v1/webhooks/{id}/deliveries/", delivery),
         ("/v1/jobs/dead/", job),
@@ -108,6 +128,8 @@ fn body_for(method: &Method, path: &str, has_body: bool) -> Value {
         (&Method::PATCH, "/v1/voice-agents/{agent_id}") => json!({ "name": "taken over" }),
         (&Method::PATCH, "/v1/phone-numbers/{id}") => json!({ "agent_id": null }),
         (&Method::PATCH, "/v1/members/{user_id}") => json!({ "role": "viewer" }),
+        (&Method::PATCH, "/v1/campaigns/{id}") => json!({ "name": "taken over" }),
+        (&Method::POST, "/v1/campaigns/{id}/contacts") => json!({ "contacts": [{ "phone_number": "+14155550112" }] }),
         (&Method::PATCH, "/v1/webhooks/{id}") => json!({ "url": "https://eve.example.com", "rotate_secret": true }),
         _ if has_body => panic!("{method} {path} takes a body: say in `body_for` which one it would take"),
         _ => Value::Null,
@@ -137,7 +159,8 @@ fn attacks(victim: &Victim) -> Vec<Attack> {
             let method: Method = method.to_uppercase().parse().unwrap();
             let body = body_for(&method, template, operation.get("requestBody").is_some());
             let (path, unknown) = fill(template, victim);
-            let paths = victim.ids.values().map(|id| fill_with(template, *id)).collect();
+            let ids = victim.ids.values().map(ToString::to_string).chain([LISTED[0].to_owned()]);
+            let paths = ids.map(|id| fill_with(template, &id)).collect();
             attacks.push(Attack { method, path, paths, unknown, body });
         }
     }
@@ -152,22 +175,20 @@ fn fill(template: &str, victim: &Victim) -> (String, String) {
     while let Some((before, after)) = rest.split_once('{') {
         let (_, after) = after.split_once('}').unwrap();
         let prefix = &template[..template.len() - rest.len() + before.len()];
-        let id = victim.ids.get(prefix).unwrap_or_else(|| {
-            panic!("{template}: nobody knows what the id behind {prefix} names: make the victim one in `victim`")
-        });
-        path.extend([before, &id.to_string()]);
-        unknown.extend([before, &Uuid::now_v7().to_string()]);
+        let [id, nothing] = match (prefix, victim.ids.get(prefix)) {
+            ("/v1/do-not-call/", _) => LISTED.map(str::to_owned),
+            (_, Some(id)) => [*id, Uuid::now_v7()].map(|id| id.to_string()),
+            _ => panic!("{template}: nobody knows what the id behind {prefix} names: make the victim one in `victim`"),
+        };
+        path.extend([before, &id]);
+        unknown.extend([before, &nothing]);
         rest = after;
     }
     (path + rest, unknown + rest)
 }
 
-fn fill_with(template: &str, id: Uuid) -> String {
-    template
-        .split(['{', '}'])
-        .enumerate()
-        .map(|(n, part)| if n % 2 == 0 { part.to_owned() } else { id.to_string() })
-        .collect()
+fn fill_with(template: &str, id: &str) -> String {
+    template.split(['{', '}']).enumerate().map(|(n, part)| if n % 2 == 0 { part } else { id }).collect()
 }
 
 /// Everybody that a tenant can have, its owner first.
@@ -256,6 +277,8 @@ async fn nothing_is_found(api: &Api, victim: &Victim, attackers: &[(Role, User)]
         "/v1/conversations",
         "/v1/api-keys",
         "/v1/webhooks",
+        "/v1/campaigns",
+        "/v1/do-not-call",
         "/v1/jobs/dead",
         "/v1/conversations?date_from=2020-01-01",
         "/v1/conversations?date_from=2020-01-01T00:00:01Z",
@@ -332,6 +355,10 @@ async fn what_a_body_refers_to_is_the_tenants_own() {
     let named = |id: Uuid| json!({ "credential_id": id });
     let spoken = |id: Uuid| json!({ "voice_id": "v1", "text": "Hi", "credential_id": id });
     let patch_number = format!("/v1/phone-numbers/{mine}");
+    let campaign = |agent: Uuid| json!({ "name": "Eve's", "agent_id": agent });
+    let own_agent = api.agent(&attacker, &[]).await;
+    let own_campaign = api.post(&attacker, "/v1/campaigns", campaign(own_agent)).await;
+    let patch_campaign = format!("/v1/campaigns/{}", own_campaign.data()["id"].as_str().unwrap());
     api.vendors.number("+14155550133", "mine");
     for db in [api.scratch.db.clone(), api.scratch.superuser().await] {
         let control = Control { db, ..api.control.clone() };
@@ -343,6 +370,8 @@ async fn what_a_body_refers_to_is_the_tenants_own() {
             (Method::POST, "/v1/voices/preview", spoken(credential), spoken(unknown)),
             (Method::POST, "/v1/phone-numbers", number(credential, None), number(unknown, None)),
             (Method::POST, "/v1/phone-numbers", number(twilio, Some(agent)), number(twilio, Some(unknown))),
+            (Method::POST, "/v1/campaigns", campaign(agent), campaign(unknown)),
+            (Method::PATCH, &patch_campaign, json!({ "agent_id": agent }), json!({ "agent_id": unknown })),
             (Method::PATCH, &patch_number, json!({ "agent_id": agent }), json!({ "agent_id": unknown })),
             (Method::PATCH, &patch_number, json!({ "credential_id": credential }), json!({ "credential_id": unknown })),
         ];
@@ -416,6 +445,12 @@ async fn a_store_finds_and_changes_nothing_of_anothers() {
         assert_eq!(webhooks::store::lock_secrets(&mut tx, argument, webhook).await.unwrap(), None);
         assert!(!webhooks::store::rotate_secret(&mut tx, argument, webhook, &sealed).await.unwrap());
         assert!(!webhooks::store::remove(&mut tx, argument, webhook).await.unwrap());
+        let campaign = victim.ids["/v1/campaigns/"];
+        assert!(claims::look(&mut tx, argument, campaign, chrono::Utc::now()).await.unwrap().is_none());
+        assert!(!claims::hold(&mut tx, argument, campaign, "x").await.unwrap());
+        claims::note(&mut tx, argument, victim.ids["/v1/conversations/"].into(), "x").await.unwrap();
+        let listed = LISTED[0].parse().unwrap();
+        assert!(!crate::do_not_call::store::has(&mut tx, argument, &listed).await.unwrap());
         deliveries::disable(&mut tx, argument, webhook, "x").await.unwrap();
         let delivery = victim.ids["/v1/webhooks/{id}/deliveries/"];
         assert!(deliveries::due(&mut tx, argument, delivery).await.unwrap().is_none());

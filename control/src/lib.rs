@@ -9,10 +9,12 @@ pub mod analytics;
 pub mod api_keys;
 pub mod audit_log;
 pub mod auth;
+pub mod campaigns;
 mod check;
 pub mod conversations;
 pub mod credentials;
 pub mod db;
+pub mod do_not_call;
 pub mod error;
 pub mod health;
 pub mod http;
@@ -103,6 +105,8 @@ pub fn router() -> OpenApiRouter<Control> {
         .merge(usage::router())
         .merge(live::router())
         .merge(voices::router())
+        .merge(campaigns::router())
+        .merge(do_not_call::router())
         .merge(jobs::router())
         .merge(webhooks::router())
         .merge(health::router())

@@ -317,6 +317,14 @@ pub async fn unsettled_dials(db: &Db, n: i32) -> Result<Vec<(TenantId, CallId)>,
     Ok(rows.into_iter().map(|row| (TenantId::new(row.tenant_id), CallId::from(row.conversation_id))).collect())
 }
 
+/// Up to `n` campaigns that run and may have somebody to call.
+pub async fn due_campaigns(db: &Db, n: i32) -> Result<Vec<(TenantId, Uuid)>, DbError> {
+    let rows = sqlx::query!(r#"select tenant_id as "tenant_id!", id as "id!" from lookup.due_campaigns($1)"#, n)
+        .fetch_all(db.pool())
+        .await?;
+    Ok(rows.into_iter().map(|row| (TenantId::new(row.tenant_id), row.id)).collect())
+}
+
 /// An account's next turn to place a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {

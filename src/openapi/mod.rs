@@ -49,6 +49,7 @@ use crate::calls::Calls;
         (name = "audit-log", description = "Who changed what"),
         (name = "live", description = "What happens in calls, while it happens"),
         (name = "outgoing-webhooks", description = "Telling the tenant's own systems of calls"),
+        (name = "campaigns", description = "Calling many people, and those who are called no more"),
         (name = "jobs", description = "Work beside calls that gave up"),
         (name = "webhooks", description = "For carriers"),
         (name = "operations", description = "For operators"),

@@ -157,7 +157,11 @@ async fn remove(caller: Allowed<Member>, State(control): State<Control>, id: Pat
         audit_log::note(&mut tx, &caller, "agent.removed", id, json!({})).await?;
     }
     tx.commit().await?;
-    removal.answer("Voice agent removed", "A phone number rings the agent", ErrorCode::AgentNotFound)
+    removal.answer(
+        "Voice agent removed",
+        "A phone number rings the agent, or a campaign has it call",
+        ErrorCode::AgentNotFound,
+    )
 }
 
 /// List an agent's versions

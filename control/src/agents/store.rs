@@ -180,7 +180,8 @@ pub async fn remove(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<Removal, 
     }
     let done = sqlx::query!(
         "update agents set deleted_at = now(), updated_at = now() where tenant_id = $1 and id = $2
-            and not exists (select from phone_numbers where tenant_id = $1 and agent_id = $2)",
+            and not exists (select from phone_numbers where tenant_id = $1 and agent_id = $2)
+            and not exists (select from campaigns where tenant_id = $1 and agent_id = $2 and status <> 'completed')",
         tenant.as_uuid(),
         id
     )

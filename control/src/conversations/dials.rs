@@ -95,6 +95,8 @@ pub struct NewDial<'a> {
     pub node: &'a str,
     /// The request's own name for itself.
     pub key: Option<&'a str>,
+    /// The contact of a campaign that is called.
+    pub contact: Option<Uuid>,
     /// How long the one that dials sees to it.
     pub held_for: Duration,
     /// How long the call holds its place among the tenant's calls until somebody answers.
@@ -125,8 +127,8 @@ pub async fn begin(tx: &mut Tx, tenant: TenantId, dial: &NewDial<'_>, now: DateT
     };
     sqlx::query!(
         "insert into conversations (tenant_id, id, agent_id, agent_version, channel, provider, direction, customer_phone, our_number,
-                                    status, start_time, context, metadata, node)
-         values ($1, $2, $3, $4, 'phone', $5, 'outbound', $6, $7, 'ringing', $8, $9, $10, $11)",
+                                    status, start_time, context, metadata, node, campaign_contact_id)
+         values ($1, $2, $3, $4, 'phone', $5, 'outbound', $6, $7, 'ringing', $8, $9, $10, $11, $12)",
         tenant.as_uuid(),
         dial.id.as_uuid(),
         dial.agent,
@@ -138,6 +140,7 @@ pub async fn begin(tx: &mut Tx, tenant: TenantId, dial: &NewDial<'_>, now: DateT
         Value::Object(dial.context.clone()),
         Value::Object(dial.metadata.clone()),
         dial.node,
+        dial.contact,
     )
     .execute(tx.connection())
     .await
@@ -300,19 +303,26 @@ pub async fn adopt(
     provider_call_id: &str,
 ) -> Result<Adopted, DbError> {
     let dial = sqlx::query!(
-        r#"select d.state, d.provider = $3 as "same!",
-               exists (select from call_legs l where l.tenant_id = $1 and l.conversation_id = $2
-                       and l.provider = $3 and l.provider_call_id = $4) as "known!"
-           from dials d where d.tenant_id = $1 and d.conversation_id = $2 for update of d"#,
+        r#"select state, provider = $3 as "same!" from dials where tenant_id = $1 and conversation_id = $2 for update"#,
+        tenant.as_uuid(),
+        id.as_uuid(),
+        provider.name(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(dial) = dial else { return Ok(Adopted::NotDialled) };
+    // Asked once the dial is locked: whoever had it may have written that just now.
+    let known = sqlx::query_scalar!(
+        r#"select exists (select from call_legs where tenant_id = $1 and conversation_id = $2
+                          and provider = $3 and provider_call_id = $4) as "is!""#,
         tenant.as_uuid(),
         id.as_uuid(),
         provider.name(),
         provider_call_id,
     )
-    .fetch_optional(tx.connection())
+    .fetch_one(tx.connection())
     .await?;
-    let Some(dial) = dial else { return Ok(Adopted::NotDialled) };
-    if dial.known {
+    if known {
         return Ok(Adopted::Before);
     }
     match dial.state.as_str() {

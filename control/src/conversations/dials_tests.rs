@@ -60,6 +60,7 @@ impl World {
             metadata: &Map::new(),
             node: "this node",
             key,
+            contact: None,
             held_for,
             rings_for: LONG,
         };

@@ -37,8 +37,10 @@ use crate::{
     lookup,
 };
 
-/// POSTs of the API that make nothing that lasts: they ask, or make what is good for one use. A key changes nothing about them.
-pub(crate) const NOT_KEPT: [&str; 3] = ["/v1/integrations/test-credential", "/v1/voices/preview", "/v1/live/tickets"];
+/// POSTs of the API that make nothing that lasts: they ask, or make what is good for one use. And one that does nothing the second time,
+/// whose file is not to be held in memory. A key changes nothing about them.
+pub(crate) const NOT_KEPT: [&str; 4] =
+    ["/v1/integrations/test-credential", "/v1/voices/preview", "/v1/live/tickets", "/v1/campaigns/{id}/contacts"];
 
 /// The name of the header.
 pub(crate) const HEADER: &str = "idempotency-key";

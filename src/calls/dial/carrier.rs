@@ -57,23 +57,23 @@ pub(super) struct Listed {
 
 /// Why no call was placed, as far as the carrier says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) provider: Provider,
+pub(in crate::calls) struct Refused {
+    pub(in crate::calls) provider: Provider,
     /// Whether it may have been placed all the same.
-    pub(super) may_have_happened: bool,
+    pub(in crate::calls) may_have_happened: bool,
     /// Whose fault it is.
-    pub(super) fault: Fault,
+    pub(in crate::calls) fault: Fault,
     /// For people: what is wrong and, where somebody can do something about it, what.
-    pub(super) words: String,
+    pub(in crate::calls) words: String,
     /// HTTP status, if there was an answer.
-    pub(super) status: Option<u16>,
+    pub(in crate::calls) status: Option<u16>,
     /// The carrier's own code.
-    pub(super) code: Option<String>,
+    pub(in crate::calls) code: Option<String>,
 }
 
 /// Whose fault it is that no call is placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::calls) enum Fault {
     /// Of the number that was to be called.
     To,
     /// Of the number that was to call.

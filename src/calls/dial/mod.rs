@@ -6,36 +6,35 @@
 
 mod answer;
 mod carrier;
+mod line;
 mod place;
 mod request;
 mod settle;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{extract::State, http::HeaderMap};
 use tokio::sync::oneshot;
-use trunkline_base::{CallId, Clock, SystemClock};
 use trunkline_control::{
-    agents::config::VoicemailAction,
     auth::{Allowed, Member},
-    conversations::dials::{self, EarlierDial, NewDial, NoDial},
+    conversations::dials::{self, EarlierDial, NoDial},
+    do_not_call::store as do_not_call,
     error::{ApiError, ErrorBody, ErrorCode},
     http::{Body, Envelope, PathId, Reply, WriteRefusals},
-    lookup::{self, FoundNumber, Turn},
+    lookup::Turn,
     tenant::TenantId,
     tenants::store as tenants,
-    vendors::Provider,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use self::{
-    carrier::{Detection, Order},
+use self::request::{DialedCall, NewCall};
+pub(super) use self::{
+    carrier::{Fault, Refused},
+    line::{Line, Wanted},
     place::{Dialling, Outcome},
-    request::{DialedCall, NewCall},
 };
-use super::{Calls, account::CarrierAccount};
-use crate::compose::ComposeError;
+use super::Calls;
 
 /// How far away an account's next turn to place a call may be: whoever comes later is sent away.
 const QUEUE: Duration = Duration::from_secs(8);
@@ -59,7 +58,7 @@ pub(super) fn router() -> OpenApiRouter<Calls> {
     params(("agent_id" = Uuid, Path)), request_body = NewCall,
     responses(
         (status = 202, description = "It is being placed", body = Envelope<DialedCall>),
-        (status = 409, description = "A call between these numbers is being placed already, or the agent cannot call as it is: a credential fails its test", body = ErrorBody),
+        (status = 409, description = "A call between these numbers is being placed already, or the number is on the do-not-call list, or the agent cannot call as it is: a credential fails its test", body = ErrorBody),
         (status = 429, description = "Too many calls at once, or one after the other", body = ErrorBody),
         (status = 502, description = "The carrier failed, or refused the account", body = ErrorBody),
         WriteRefusals,
@@ -119,48 +118,29 @@ impl Calls {
         {
             return repeated(earlier, agent, call);
         }
-        let ready = self.agent(&mut tx, tenant, agent, None).await?;
-        let ready = ready.ok_or_else(|| ApiError::not_found(ErrorCode::AgentNotFound))?;
-        let composed = ready.composed.map_err(cannot_call)?;
-        if !composed.agent().is_active {
-            return Err(ApiError::conflict("The agent is not active: make it so, and it calls"));
+        if do_not_call::has(&mut tx, tenant, &call.phone_number).await? {
+            return Err(ApiError::conflict("The number is on the do-not-call list: nobody calls it"));
         }
-        let numbers = dials::own_numbers(&mut tx, tenant).await?;
-        let number = request::caller(&numbers, agent, call)?;
-        let provider = Provider::from(number.carrier);
-        let rate = match number.credential {
-            Some(credential) => dials::calls_per_second(&mut tx, tenant, credential).await?,
-            None => None,
-        };
-        let rate = rate.filter(|rate| *rate > 0.0).unwrap_or_else(|| CarrierAccount::calls_per_second(provider));
-        tx.commit().await?;
-        let found = FoundNumber { tenant, id: number.id, agent: number.agent, credential: number.credential };
-        let account = self.account_of_number(provider, &found).await?.ok_or_else(|| no_account(provider))?;
-
-        let id = CallId::generate();
-        let context = call.context_of(&number.number);
-        let dial = NewDial {
-            id,
-            agent,
-            agent_version: ready.version,
-            provider,
-            from: &number.number,
+        let line = self.line(tx, tenant, agent, call.from()).await?;
+        if line.number == call.phone_number {
+            return Err(ApiError::field("phone_number", "is the number that would call"));
+        }
+        let wanted = Wanted {
             to: &call.phone_number,
-            context: &context,
-            metadata: &call.metadata(),
-            node: &self.0.node,
+            ring: call.ring(),
+            context: call.context(),
+            metadata: call.metadata(),
             key,
+            contact: None,
             held_for: QUEUE + MARGIN,
-            rings_for: QUEUE + PATIENCE + call.ring() + MARGIN,
         };
         let mut tx = self.control().db.begin(tenant).await?;
-        if tenants::is_full(&mut tx, tenant, &ready.tenant).await? {
+        if tenants::is_full(&mut tx, tenant, &line.tenant).await? {
             let message = "The tenant has as many calls at once as its settings allow";
             return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after(FULL));
         }
-        dials::begin(&mut tx, tenant, &dial, SystemClock.wall().into()).await.map_err(no_dial)?;
-        let every = Duration::from_secs_f64(1.0 / rate);
-        let turn = match lookup::call_turn(&mut tx, provider, account.account_ref(), every, QUEUE).await? {
+        let dialling = self.write(&mut tx, tenant, &line, wanted).await.map_err(no_dial)?;
+        let turn = match line.turn(&mut tx, QUEUE).await? {
             Turn::In(wait) => wait,
             Turn::NotBefore(wait) => {
                 let message = "The carrier's account places as many calls a second as it may, and too many wait";
@@ -168,23 +148,8 @@ impl Calls {
             }
         };
         tx.commit().await?;
-        self.tell_state(tenant, id);
-        let action = composed.agent().call_config.voicemail.action;
-        let detection = (action != VoicemailAction::Continue).then(|| Detection {
-            waits_for_end: action == VoicemailAction::LeaveMessage,
-            url: self.webhook_url(provider, "amd", id),
-        });
-        let (answer, status) = CarrierAccount::webhook_kinds(provider);
-        let order = Order {
-            to: call.phone_number.clone(),
-            from: number.number.clone(),
-            answer_url: self.webhook_url(provider, answer, id),
-            status_url: self.webhook_url(provider, status, id),
-            ring: call.ring(),
-            time_limit: Duration::from_secs(u64::from(composed.agent().call_config.max_duration_s)) + MARGIN,
-            detection,
-        };
-        Ok(Begun::Now(Dialling { tenant, id, account: Arc::new(account), order, turn }))
+        self.tell_state(tenant, dialling.id);
+        Ok(Begun::Now(Dialling { turn, ..dialling }))
     }
 }
 
@@ -205,21 +170,5 @@ fn no_dial(error: NoDial) -> ApiError {
                 .retry_after(Duration::from_secs(1))
         }
         NoDial::Db(error) => error.into(),
-    }
-}
-
-fn no_account(provider: Provider) -> ApiError {
-    let message = format!("The number has no usable credential of {provider}: change the number's credential");
-    ApiError::new(ErrorCode::IntegrationTestFailed, message)
-        .details(serde_json::json!({ "vendor": provider, "status": null, "code": null }))
-}
-
-/// Why an agent cannot call as it is.
-fn cannot_call(error: ComposeError) -> ApiError {
-    match error {
-        ComposeError::NoCredential(provider) => ApiError::new(ErrorCode::IntegrationTestFailed, error.to_string())
-            .details(serde_json::json!({ "vendor": provider, "status": null, "code": null })),
-        ComposeError::NotYet(_) => ApiError::conflict(error.to_string()),
-        error => ApiError::internal(&error),
     }
 }

@@ -27,17 +27,17 @@ const ATTEMPTS: u32 = 2;
 const HELD: Duration = Duration::from_secs(40);
 
 /// A call that waits for its turn to be placed.
-pub(super) struct Dialling {
+pub(in crate::calls) struct Dialling {
     pub(super) tenant: TenantId,
-    pub(super) id: CallId,
+    pub(in crate::calls) id: CallId,
     pub(super) account: Arc<CarrierAccount>,
     pub(super) order: Order,
     /// In how long it is its turn.
-    pub(super) turn: Duration,
+    pub(in crate::calls) turn: Duration,
 }
 
 /// What came of it.
-pub(super) enum Outcome {
+pub(in crate::calls) enum Outcome {
     /// The carrier has the call, under this name.
     Placed(String),
     /// It has not, and the call is closed.
@@ -52,7 +52,7 @@ pub(super) enum Outcome {
 
 impl Calls {
     /// Waits for a call's turn, and places it.
-    pub(super) async fn place(self, dialling: Dialling) -> Outcome {
+    pub(in crate::calls) async fn place(self, dialling: Dialling) -> Outcome {
         tokio::time::sleep(dialling.turn).await;
         let outcome = self.ask_carrier(&dialling).await;
         let word = match &outcome {
