@@ -3,6 +3,7 @@
 //! A call exists from its voice webhook on: that opens the vendors' sockets and leaves a task that waits for the media stream.
 
 mod account;
+mod campaigns;
 mod control;
 mod dial;
 mod live;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 
 use self::control::{Bus, Transfers};
 pub use self::{
+    campaigns::Dialler,
     recording::{ObjectsError, Recordings},
     registry::{Registry, RegistryGauges},
 };
@@ -151,6 +153,11 @@ impl Calls {
     pub async fn settle_recordings(&self) {
         self.0.recordings.pass().await;
         self.sweep_recordings().await;
+    }
+
+    /// The settings that it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
     }
 
     fn control(&self) -> &Control {

@@ -26,7 +26,7 @@ use trunkline_control::{
 use trunkline_media::net::Net;
 
 use crate::{
-    calls::{Calls, CallsConfig, ObjectsError, Observer, Recordings},
+    calls::{Calls, CallsConfig, Dialler, ObjectsError, Observer, Recordings},
     compose::{ComposeError, Composer},
     config::{Environment, Settings, SettingsError},
     jobs::{self, Jobs},
@@ -108,6 +108,7 @@ pub struct Server {
     recordings: Recordings,
     _nodes: Option<AbortOnDropHandle<()>>,
     jobs: Option<Jobs>,
+    dialler: Option<Dialler>,
     _upkeep: [AbortOnDropHandle<()>; 9],
 }
 
@@ -143,6 +144,7 @@ impl Server {
             settings,
             observer,
         });
+        let dialler = calls.settings().run_jobs.then(|| Dialler::start(calls.clone()));
         let measured = control.clone();
         let router = openapi::routes(&control, &calls)
             .route("/metrics", get(async move || telemetry::render_metrics(&measured)));
@@ -173,6 +175,7 @@ impl Server {
             listening,
             _nodes: nodes,
             jobs,
+            dialler,
             _upkeep: upkeep,
         })
     }
@@ -201,6 +204,9 @@ impl Server {
     /// Takes no more calls, lets live ones end until the deadline, writes what is left of them, and stops; the database last.
     pub async fn stop(self, deadline: Duration) {
         self.control.draining.store(true, Ordering::Release);
+        if let Some(dialler) = self.dialler {
+            dialler.stop().await;
+        }
         self.calls.registry().drain(deadline).await;
         // Who listens hears how the last calls ended.
         let _ = tokio::time::timeout(Duration::from_secs(5), self.journal.handle().flushed()).await;

@@ -8,12 +8,21 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::serve::{End, Parts, ServeError, start_jobs};
-use crate::{config::Settings, jobs, listen::Listening, storage::Storage, telemetry};
+use crate::{
+    calls::{Calls, CallsConfig, Dialler, Recordings},
+    config::Settings,
+    jobs,
+    journal::JournalWriter,
+    listen::Listening,
+    storage::Storage,
+    telemetry,
+};
 
 /// How long a request for metrics has to end at last.
 const LAST_REQUESTS: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Do background jobs, and nothing else: analyses of calls that are over, webhooks. Its settings are those of `serve`.
+/// Do background jobs, and nothing else: analyses of calls that are over, webhooks, and dialling for campaigns, whose calls are taken by
+/// whichever server the carrier reaches at `PUBLIC_URL`; without that, nobody is dialled from here. Its settings are those of `serve`.
 #[derive(Debug, Args)]
 pub(super) struct Worker {
     #[command(flatten)]
@@ -32,7 +41,7 @@ impl Worker {
         let storage = Storage::open(&self.settings).await?;
         let mut end = End::listen().map_err(ServeError::Signals)?;
         let settings = Arc::new(self.settings);
-        // Nothing that a worker does hands its own address out.
+        // Its own address is nobody's to know; carriers are told where the servers are.
         let public_url = settings.public_url(settings.bind);
         let Parts { control, composer, net } = Parts::new(&settings, &storage, &public_url)?;
         let listening = match self.listen {
@@ -46,15 +55,42 @@ impl Worker {
             }
         };
         let working = start_jobs(&control, &composer, &net)?;
-        let upkeep = [
+        let mut upkeep = vec![
             AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics())),
             AbortOnDropHandle::new(tokio::spawn(jobs::keep_gauges(control.db.clone()))),
         ];
+        let http = composer.vendors_http().direct();
+        let recordings = Recordings::open(control.db.clone(), &settings.objects, &settings.data, http)?;
+        let node = Calls::new_node();
+        let journal = JournalWriter::start(control.db.clone(), node.clone(), control.live.clone());
+        let dials = settings.public_url.is_some();
+        let calls = Calls::new(CallsConfig {
+            control,
+            composer,
+            journal: journal.handle().clone(),
+            recordings,
+            node,
+            public_url: public_url.clone(),
+            node_url: public_url,
+            settings,
+            observer: None,
+        });
+        let dialler = if dials {
+            upkeep.push(AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_dials())));
+            Some(Dialler::start(calls))
+        } else {
+            tracing::warn!("PUBLIC_URL is not set: this worker dials for no campaign");
+            None
+        };
         tracing::info!("working");
         end.comes().await;
         tracing::info!("stopping: jobs that are under way may end");
+        if let Some(dialler) = dialler {
+            dialler.stop().await;
+        }
         working.stop().await;
         drop(upkeep);
+        journal.stop().await;
         if let Some(listening) = listening {
             listening.stop(LAST_REQUESTS).await;
         }

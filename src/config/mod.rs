@@ -29,7 +29,7 @@ pub struct Settings {
     #[arg(long, env = "BIND", default_value = "127.0.0.1:8000")]
     pub bind: SocketAddr,
     /// Where carriers reach this server, without a trailing slash. Signatures are checked against it, never against what a request
-    /// claims. Default: http:// and the address listened on.
+    /// claims. Default: http:// and the address listened on. A worker dials for campaigns only if it is set.
     #[arg(long, env = "PUBLIC_URL")]
     pub public_url: Option<Url>,
     /// Where carriers reach this node of several. Default: PUBLIC_URL.
@@ -51,7 +51,7 @@ pub struct Settings {
     /// when the caller interrupts.
     #[arg(long, env = "LEAD_MS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(100..=200))]
     pub lead_ms: u64,
-    /// Whether this process does background jobs too: analyses, webhooks. Without, `trunkline worker` has to run beside it.
+    /// Whether this process does background jobs too: analyses, webhooks, campaigns. Without, `trunkline worker` has to run beside it.
     #[arg(long, env = "RUN_JOBS", default_value_t = true, action = clap::ArgAction::Set)]
     pub run_jobs: bool,
     /// PEM file with authorities to trust beside the web's: a proxy's or a simulator's.
