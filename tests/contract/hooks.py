@@ -81,6 +81,8 @@ RULES = [
     ("phone_number", "is the number that would call"),
     ("text", "that are not blank"),
     ("url", "cannot be told anything"),
+    (r"(contacts\[\d+\]\.)?timezone", "must be a time zone's name"),
+    ("header", "must (name|not name|be UTF-8)"),
     ("events", "must not name an event twice"),
     (r"analysis_config\.extraction_schema.*", "."),
 ]

@@ -113,6 +113,20 @@ impl Scene {
             deliveries.push(delivery.to_string());
             dead.push(job.to_string());
         }
+        let (mut campaigns, mut listed) = (Vec::new(), Vec::new());
+        for n in 0..SOME {
+            let campaign = json!({ "name": "a campaign", "agent_id": agents[0] });
+            let campaign = api.post("/v1/campaigns", &campaign).await.unwrap()["id"].clone();
+            let contacts =
+                json!({ "contacts": [{ "phone_number": "+14155550111", "context": { "customer_name": "Ann" } }] });
+            api.post(&format!("/v1/campaigns/{}/contacts", campaign.as_str().unwrap()), &contacts).await.unwrap();
+            campaigns.push(campaign);
+            let number = format!("+1415555{:04}", 2000 + n);
+            api.post("/v1/do-not-call", &json!({ "phone_number": number })).await.unwrap();
+            listed.push(number);
+        }
+        ids.insert("/v1/campaigns/".into(), campaigns.into());
+        ids.insert("/v1/do-not-call/".into(), listed.into());
         ids.insert("/v1/webhooks/".into(), webhooks.into());
         ids.insert("/v1/webhooks/{id}/deliveries/".into(), deliveries.into());
         ids.insert("/v1/jobs/dead/".into(), dead.into());
