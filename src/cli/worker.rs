@@ -59,25 +59,24 @@ impl Worker {
             AbortOnDropHandle::new(tokio::spawn(telemetry::keep_metrics())),
             AbortOnDropHandle::new(tokio::spawn(jobs::keep_gauges(control.db.clone()))),
         ];
-        let http = composer.vendors_http().direct();
-        let recordings = Recordings::open(control.db.clone(), &settings.objects, &settings.data, http)?;
-        let node = Calls::new_node();
-        let journal = JournalWriter::start(control.db.clone(), node.clone(), control.live.clone());
-        let dials = settings.public_url.is_some();
-        let calls = Calls::new(CallsConfig {
-            control,
-            composer,
-            journal: journal.handle().clone(),
-            recordings,
-            node,
-            public_url: public_url.clone(),
-            node_url: public_url,
-            settings,
-            observer: None,
-        });
-        let dialler = if dials {
+        let dialling = if settings.public_url.is_some() {
+            let http = composer.vendors_http().direct();
+            let recordings = Recordings::open(control.db.clone(), &settings.objects, &settings.data, http)?;
+            let node = Calls::new_node();
+            let journal = JournalWriter::start(control.db.clone(), node.clone(), control.live.clone());
+            let calls = Calls::new(CallsConfig {
+                control,
+                composer,
+                journal: journal.handle().clone(),
+                recordings,
+                node,
+                public_url: public_url.clone(),
+                node_url: public_url,
+                settings,
+                observer: None,
+            });
             upkeep.push(AbortOnDropHandle::new(tokio::spawn(calls.clone().keep_dials())));
-            Some(Dialler::start(calls))
+            Some((Dialler::start(calls), journal))
         } else {
             tracing::warn!("PUBLIC_URL is not set: this worker dials for no campaign");
             None
@@ -85,12 +84,12 @@ impl Worker {
         tracing::info!("working");
         end.comes().await;
         tracing::info!("stopping: jobs that are under way may end");
-        if let Some(dialler) = dialler {
+        if let Some((dialler, journal)) = dialling {
             dialler.stop().await;
+            journal.stop().await;
         }
         working.stop().await;
         drop(upkeep);
-        journal.stop().await;
         if let Some(listening) = listening {
             listening.stop(LAST_REQUESTS).await;
         }

@@ -8,7 +8,10 @@ use trunkline_sim::{
     twilio::{CreateFault, phone::PhoneConfig},
 };
 
-use crate::scene::{LIMIT, Scene, refusal};
+use crate::{
+    carrier::most_at_once,
+    scene::{LIMIT, Scene, refusal},
+};
 
 fn numbers(n: usize) -> Vec<String> {
     (0..n).map(|n| format!("+1415555{:04}", 1000 + n)).collect()
@@ -82,4 +85,17 @@ async fn what_all_calls_would_fail_for_pauses_the_campaign() {
     let done = scene.until(&campaign, LIMIT, |it| it["status"] == "completed").await;
     assert_eq!(done["contacts"]["outcomes"], json!({ "busy": 3 }));
     scene.counted("slots", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_has_no_more_calls_at_once_than_its_tenant() {
+    let scene = Scene::set("campaign-tenant", true).await;
+    scene.callees.set_others(busy(), PhoneConfig::default());
+    scene.api.patch("/v1/tenant", &json!({ "settings": { "max_concurrent_calls": 1 } })).await.unwrap();
+    let retry = json!({ "busy": { "max_attempts": 1, "delay_s": 0 } });
+    let campaign = scene.campaign(json!({ "concurrency": 10, "retry": retry }), &numbers(6)).await;
+    scene.tell(&campaign, "start").await;
+    let done = scene.until(&campaign, LIMIT, |it| it["status"] == "completed").await;
+    assert_eq!(done["contacts"]["outcomes"], json!({ "busy": 6 }));
+    assert_eq!(most_at_once(&scene.record.all(LIMIT).await), 1);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use trunkline_base::E164;
 use uuid::Uuid;
 
 use super::{
@@ -26,7 +27,7 @@ pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, id: Uuid, new: &Campai
         id,
         new.name.as_deref().unwrap_or_default(),
         new.agent_id.unwrap_or_default(),
-        new.from_number.as_ref().and_then(|number| number.as_ref()).map(|number| number.expose()),
+        new.from_number.as_ref().and_then(Option::as_ref).map(E164::expose),
         new.concurrency.unwrap_or(1),
         new.calls_per_second.unwrap_or(1.0),
         new.ring_timeout_s.unwrap_or(45),
@@ -55,7 +56,7 @@ pub(super) async fn update(tx: &mut Tx, tenant: TenantId, id: Uuid, patch: &Camp
         patch.name,
         patch.agent_id,
         patch.from_number.is_some(),
-        patch.from_number.as_ref().and_then(|number| number.as_ref()).map(|number| number.expose()),
+        patch.from_number.as_ref().and_then(Option::as_ref).map(E164::expose),
         patch.concurrency,
         patch.calls_per_second,
         patch.ring_timeout_s,

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{
     task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trunkline_control::campaigns::claims;
@@ -22,6 +22,10 @@ use super::Calls;
 
 /// How often it is looked for campaigns that have somebody to call.
 const LOOK: Duration = Duration::from_millis(150);
+/// The same, while none of them runs.
+const IDLE: Duration = Duration::from_millis(500);
+/// How long after the database was away.
+const AWAY: Duration = Duration::from_secs(2);
 /// How many campaigns are dialled for at once here.
 const AT_ONCE: usize = 16;
 /// How long calls that wait for their turn, or for the carrier's answer, have when the process stops.
@@ -59,9 +63,8 @@ impl Dialler {
 async fn run(calls: Calls, stopped: CancellationToken, placing: TaskTracker) {
     let mut passes: JoinSet<Uuid> = JoinSet::new();
     let mut under_way = BTreeSet::new();
-    let mut tick = interval(LOOK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stopped.run_until_cancelled(tick.tick()).await.is_some() {
+    let mut pause = LOOK;
+    while stopped.run_until_cancelled(sleep(pause)).await.is_some() {
         while let Some(done) = passes.try_join_next() {
             match done {
                 Ok(id) => under_way.remove(&id),
@@ -77,9 +80,11 @@ async fn run(calls: Calls, stopped: CancellationToken, placing: TaskTracker) {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "campaigns could not be looked for");
+                pause = AWAY;
                 continue;
             }
         };
+        pause = if due.is_empty() && under_way.is_empty() { IDLE } else { LOOK };
         for (tenant, id) in due {
             if passes.len() < AT_ONCE && under_way.insert(id) {
                 let pass =
