@@ -49,6 +49,15 @@ async fn a_pause_stops_new_calls_until_it_goes_on() {
     let seen = scene.record.all(LIMIT).await;
     assert_eq!((seen.len(), scene.record.count()), (19, 19));
     assert!(seen.iter().all(|call| call.to != waits));
+    // Each call is a conversation, which tells of whom and for which campaign.
+    let contacts = scene.contacts(&campaign).await;
+    let called = contacts.values().find(|it| it["outcome"] == "busy").unwrap();
+    let path = format!("/v1/conversations/{}", called["attempts"][0]["conversation_id"].as_str().unwrap());
+    let conversation = scene.api.get(&path).await.unwrap();
+    assert_eq!((&conversation["direction"], &conversation["end_reason"]), (&"outbound".into(), &"busy".into()));
+    assert_eq!(conversation["customer_phone"], called["phone_number"]);
+    assert_eq!(conversation["metadata"]["campaign_contact_id"], called["id"]);
+    assert!(campaign.ends_with(conversation["metadata"]["campaign_id"].as_str().unwrap()));
     // What was on its way to the carrier when the pause was answered may have come then.
     let margin = Duration::from_millis(100);
     assert!(!seen.iter().any(|call| call.began > paused_at + margin && call.began < resumed_at), "{seen:#?}");

@@ -237,3 +237,23 @@ async fn another_tenant_has_nothing_to_do_with_a_dial() {
     drop(tx);
     assert_eq!(world.settled(id).await, Settled::No);
 }
+
+/// The carrier's answer and its first webhook come at once, on two nodes.
+#[tokio::test]
+async fn two_who_settle_a_dial_at_once_find_the_same_call() {
+    let world = World::new().await;
+    let tenant = world.user.tenant;
+    let id = world.begin("+14155550111", None).await.unwrap();
+    let mut first = world.tx().await;
+    assert_eq!(dials::adopt(&mut first, tenant, id, Provider::Twilio, "CA1").await.unwrap(), Adopted::Now);
+    let mut second = world.tx().await;
+    let second = tokio::spawn(async move { dials::adopt(&mut second, tenant, id, Provider::Twilio, "CA1").await });
+    let owner = world.api.scratch.superuser().await;
+    let waits =
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(owner.pool()).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    first.commit().await.unwrap();
+    assert_eq!(second.await.unwrap().unwrap(), Adopted::Before);
+}
