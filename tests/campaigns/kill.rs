@@ -85,15 +85,21 @@ async fn every_contact_has_one_outcome_and_no_attempt_two_calls_whoever_is_kille
     assert!(most <= CONCURRENCY, "{most} calls at once");
     // It was used as well: a dialler that is slow proves nothing.
     assert!(most > CONCURRENCY / 2, "{most} calls at once");
-    check_attempts(&scene, &campaign, &seen, &expected).await;
+    let lost = check_attempts(&scene, &campaign, &seen, &expected).await;
+    println!("{lost} attempts were left behind before the carrier had heard of them");
     check_dials(&scene, seen.len());
     let open = "contact_attempts where outcome is null";
     assert_eq!((scene.count(open).await, scene.count("dials where settled_at is null").await), (0, 0));
     assert_eq!(scene.count("conversations where end_time is null").await, 0);
 }
 
-/// Every contact has its outcome, and of every attempt that came to a call the carrier has seen one.
-async fn check_attempts(scene: &Scene, campaign: &str, seen: &[Seen], expected: &BTreeMap<String, &'static str>) {
+/// Every contact has its outcome, and of every attempt that came to a call the carrier has seen one. How many attempts came to none.
+async fn check_attempts(
+    scene: &Scene,
+    campaign: &str,
+    seen: &[Seen],
+    expected: &BTreeMap<String, &'static str>,
+) -> usize {
     let mut by_number: BTreeMap<&str, Vec<&Seen>> = BTreeMap::new();
     for call in seen {
         by_number.entry(&call.to).or_default().push(call);
@@ -118,7 +124,7 @@ async fn check_attempts(scene: &Scene, campaign: &str, seen: &[Seen], expected: 
         let talked = attempts.iter().filter(|it| it["outcome"] == "answered").count();
         assert!(talked <= answered, "{contact:#} {calls:#?}");
     }
-    println!("{lost} attempts were left behind before the carrier had heard of them");
+    lost
 }
 
 /// Each request to place a call that the carrier has taken is of another conversation, which is of one attempt.

@@ -37,7 +37,7 @@ pub(super) struct Pass {
 
 /// What came of looking for somebody to call.
 enum Next {
-    Call(Dialling),
+    Call(Box<Dialling>),
     /// Somebody had their outcome without a call, or is called later.
     Skipped,
     Nobody,
@@ -63,7 +63,7 @@ impl Pass {
                 break;
             }
             match self.next(&campaign, &line).await? {
-                Next::Call(dialling) => self.place(dialling),
+                Next::Call(dialling) => self.place(*dialling),
                 Next::Skipped => {}
                 Next::Nobody => break,
             }
@@ -119,7 +119,7 @@ impl Pass {
         };
         tx.commit().await?;
         self.calls.tell_state(tenant, dialling.id);
-        Ok(Next::Call(dialling))
+        Ok(Next::Call(Box::new(dialling)))
     }
 
     /// Somebody has used the attempt's key for a call of their own.
