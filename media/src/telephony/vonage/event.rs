@@ -118,14 +118,19 @@ pub enum EventKind {
     Disconnected,
     /// The leg went to another conversation.
     Transferred,
-    /// Keys or words that an `input` action collected.
-    Input,
+    /// An `input` action is over. Which keys or words they were is nobody's business here.
+    Input {
+        /// Whether a key was pressed.
+        pressed: bool,
+    },
     /// A recording is there.
     Recorded {
         /// Where it is; it is had with a token, from the vendor's hosts only.
         url: String,
         /// The recording's name.
         uuid: Option<String>,
+        /// From its beginning to its end.
+        duration: Option<Duration>,
     },
     /// The document could not be carried out. The words are the vendor's.
     Problem(String),
@@ -235,7 +240,7 @@ fn kind(fields: &Fields) -> EventKind {
         ("human", _) => EventKind::AnsweredBy(Answerer::Human),
         ("disconnected", _) => EventKind::Disconnected,
         ("transfer", _) => EventKind::Transferred,
-        ("input", _) => EventKind::Input,
+        ("input", _) => input(fields),
         (word, _) => match status(word, detail.as_deref()) {
             Some(status) => EventKind::Status(status),
             None => EventKind::Unknown(word.chars().take(64).collect()),
@@ -245,10 +250,13 @@ fn kind(fields: &Fields) -> EventKind {
 
 fn without_status(fields: &Fields) -> EventKind {
     if let Some(url) = fields.text("recording_url") {
-        return EventKind::Recorded { url, uuid: fields.text("recording_uuid") };
+        let at = |name: &str| fields.text(name).and_then(|text| milliseconds(&text));
+        let lasted = at("end_time").zip(at("start_time")).and_then(|(end, start)| end.checked_sub(start));
+        let duration = lasted.map(Duration::from_millis);
+        return EventKind::Recorded { url, uuid: fields.text("recording_uuid"), duration };
     }
     if fields.has("dtmf") || fields.has("speech") {
-        return EventKind::Input;
+        return input(fields);
     }
     if fields.has("conversation_uuid_to") {
         return EventKind::Transferred;
@@ -257,6 +265,12 @@ fn without_status(fields: &Fields) -> EventKind {
         Some(reason) => EventKind::Problem(reason.chars().take(256).collect()),
         None => EventKind::Unknown(String::new()),
     }
+}
+
+fn input(fields: &Fields) -> EventKind {
+    // An older form has the keys themselves in the field's place.
+    let pressed = fields.parts("dtmf").get("digits").is_some_and(|keys| !keys.is_empty());
+    EventKind::Input { pressed: pressed || fields.text("dtmf").is_some_and(|keys| !keys.starts_with('{')) }
 }
 
 /// What a word of Vonage's for a leg's state means, with the detail that some come with. REST uses the same words.

@@ -58,10 +58,20 @@ fn what_is_no_state_is_told_apart() {
         (json!({ "status": "disconnected" }), EventKind::Disconnected),
         (json!({ "status": "transfer", "conversation_uuid_to": "CON-2" }), EventKind::Transferred),
         (json!({ "conversation_uuid_from": "CON-1", "conversation_uuid_to": "CON-2" }), EventKind::Transferred),
-        (json!({ "dtmf": { "digits": "12", "timed_out": false } }), EventKind::Input),
+        (json!({ "dtmf": { "digits": "12", "timed_out": false } }), EventKind::Input { pressed: true }),
+        (json!({ "dtmf": { "digits": "", "timed_out": true } }), EventKind::Input { pressed: false }),
+        (json!({ "dtmf": { "digits": null }, "status": "input" }), EventKind::Input { pressed: false }),
+        (json!({ "dtmf": "1", "timed_out": false }), EventKind::Input { pressed: true }),
         (
-            json!({ "recording_url": "https://api.nexmo.com/v1/files/1", "recording_uuid": "r" }),
-            EventKind::Recorded { url: "https://api.nexmo.com/v1/files/1".into(), uuid: Some("r".into()) },
+            json!({
+                "recording_url": "https://api.nexmo.com/v1/files/1", "recording_uuid": "r",
+                "start_time": "2026-01-01T00:00:00Z", "end_time": "2026-01-01T00:00:02Z",
+            }),
+            EventKind::Recorded {
+                url: "https://api.nexmo.com/v1/files/1".into(),
+                uuid: Some("r".into()),
+                duration: Some(Duration::from_secs(2)),
+            },
         ),
         (json!({ "reason": "Syntax error in NCCO" }), EventKind::Problem("Syntax error in NCCO".into())),
         (json!({ "status": "levitating" }), EventKind::Unknown("levitating".into())),

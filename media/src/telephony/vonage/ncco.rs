@@ -50,6 +50,17 @@ pub struct PhoneLeg<'a> {
     pub ringing_seconds: u16,
 }
 
+/// A wait for keys.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyInput<'a> {
+    /// Where what was pressed is told, which is answered with what is to come next.
+    pub event_url: &'a str,
+    /// How many keys are waited for: 1 to 20.
+    pub most: u8,
+    /// For how many seconds the first key, and each after it, is waited for: 1 to 10.
+    pub seconds: u8,
+}
+
 /// A conversation that several legs take part in, by its name.
 #[derive(Debug, Clone, Copy)]
 pub struct Conversation<'a> {
@@ -131,6 +142,22 @@ impl Ncco {
             action["language"] = language.into();
         }
         self.then(action)
+    }
+
+    /// Has Vonage's own voice ask something, until the first key of those that are then waited for.
+    #[must_use]
+    pub fn ask(self, text: &str, language: Option<&str>, input: &KeyInput<'_>) -> Self {
+        let mut asking = self.talk(text, language);
+        if let Some(talk) = asking.0.last_mut() {
+            talk["bargeIn"] = true.into();
+        }
+        asking.then(json!({
+            "action": "input",
+            "type": ["dtmf"],
+            "dtmf": { "maxDigits": input.most.clamp(1, 20), "timeOut": input.seconds.clamp(1, 10) },
+            "eventUrl": [input.event_url],
+            "eventMethod": "POST",
+        }))
     }
 
     /// Lets the leg take part in a conversation.
@@ -232,6 +259,20 @@ mod tests {
         assert_eq!(serde_json::to_value(&ncco).unwrap(), expected);
         let one_way = Ncco::empty().phone(&PhoneLeg { synchronous: false, ..phone });
         assert!(!one_way.to_json().contains("synchronous"));
+    }
+
+    #[test]
+    fn a_question_is_answered_by_a_key() {
+        let input = KeyInput { event_url: "https://h/k", most: 1, seconds: 60 };
+        let expected = json!([
+            { "action": "talk", "text": "Press a key.", "language": "en-US", "bargeIn": true },
+            {
+                "action": "input", "type": ["dtmf"], "dtmf": { "maxDigits": 1, "timeOut": 10 },
+                "eventUrl": ["https://h/k"], "eventMethod": "POST",
+            },
+        ]);
+        let ncco = Ncco::empty().ask("Press a key.", Some("en-US"), &input);
+        assert_eq!(serde_json::to_value(&ncco).unwrap(), expected);
     }
 
     #[test]

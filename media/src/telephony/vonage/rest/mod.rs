@@ -5,6 +5,7 @@
 
 mod call;
 mod error;
+mod recordings;
 mod send;
 
 use std::{sync::Arc, time::SystemTime};
@@ -17,6 +18,7 @@ use self::send::{Ask, Repeat};
 pub use self::{
     call::{CallRecord, CreateCall, Created, Flow, MachineDetection},
     error::{Reason, RestError},
+    recordings::RecordingFile,
 };
 use super::{
     VonageHosts,

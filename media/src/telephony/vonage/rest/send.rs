@@ -9,7 +9,7 @@ use reqwest::{
 use serde_json::Value;
 use tokio::time::timeout;
 use trunkline_base::{
-    CallId,
+    CallId, Secret,
     guard::{GuardError, GuardedError},
 };
 use url::Url;
@@ -85,12 +85,7 @@ impl VonageRest {
     }
 
     async fn attempt(&self, url: &Url, ask: &Ask) -> Result<Vec<u8>, RestError> {
-        // An id of a call's kind: all that is asked of it is that there is no second.
-        let jti = CallId::generate().to_string();
-        let token = token(&self.auth, self.clock.wall(), &jti).await.map_err(|error| match error {
-            AccountError::PrivateKey => RestError::PrivateKey,
-            _ => RestError::BaseUrl,
-        })?;
+        let token = self.token().await?;
         let mut request = self.http.direct().request(ask.method.clone(), url.clone()).bearer_auth(token.expose());
         if let Some(body) = &ask.body {
             request = request.json(body);
@@ -110,12 +105,27 @@ impl VonageRest {
         timeout(self.limits.attempt, answer).await.unwrap_or(Err(RestError::Timeout))
     }
 
-    fn url(&self, ask: &Ask) -> Result<Url, RestError> {
-        let path: Vec<&str> = ["v1", "calls"].into_iter().chain(ask.path.iter().map(String::as_str)).collect();
-        let mut url = resource(&self.http, &self.base, &path).map_err(|error| match error {
+    /// A token for one request.
+    pub(super) async fn token(&self) -> Result<Secret, RestError> {
+        // An id of a call's kind: all that is asked of it is that there is no second.
+        let jti = CallId::generate().to_string();
+        token(&self.auth, self.clock.wall(), &jti).await.map_err(|error| match error {
+            AccountError::PrivateKey => RestError::PrivateKey,
+            _ => RestError::BaseUrl,
+        })
+    }
+
+    /// The address of a resource.
+    pub(super) fn resource(&self, path: &[&str]) -> Result<Url, RestError> {
+        resource(&self.http, &self.base, path).map_err(|error| match error {
             AccountError::Address(error) => RestError::Address(error),
             _ => RestError::BaseUrl,
-        })?;
+        })
+    }
+
+    fn url(&self, ask: &Ask) -> Result<Url, RestError> {
+        let path: Vec<&str> = ["v1", "calls"].into_iter().chain(ask.path.iter().map(String::as_str)).collect();
+        let mut url = self.resource(&path)?;
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&ask.query);
         }
@@ -124,7 +134,7 @@ impl VonageRest {
 }
 
 /// The kind of a failure alone: the library's own words hold the URL.
-fn transport(error: &GuardedError) -> RestError {
+pub(super) fn transport(error: &GuardedError) -> RestError {
     match error {
         GuardedError::Refused(GuardError::Unresolved | GuardError::ResolveTimeout) => RestError::Connect,
         GuardedError::Refused(error) => RestError::Address(*error),
@@ -135,12 +145,12 @@ fn transport(error: &GuardedError) -> RestError {
 }
 
 /// `Retry-After` in seconds. A date is rare and not worth a clock: the back-off is used.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-async fn read(response: &mut Response) -> Result<Vec<u8>, RestError> {
+pub(super) async fn read(response: &mut Response) -> Result<Vec<u8>, RestError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|_| RestError::Lost)? {
         if body.len() + chunk.len() > MAX_ANSWER {
