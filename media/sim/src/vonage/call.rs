@@ -47,6 +47,15 @@ pub struct DocumentRecord {
     pub parsed: Result<Vec<Action>, NccoError>,
 }
 
+/// A conversation that a leg took part in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationRecord {
+    /// Its name.
+    pub name: String,
+    /// Whether somebody else was in it at the same time.
+    pub met: bool,
+}
+
 /// One leg of a call, at its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LegRecord {
@@ -85,8 +94,8 @@ pub struct CallReport {
     pub documents: Vec<DocumentRecord>,
     /// What Vonage's own voice said.
     pub said: Vec<String>,
-    /// The conversations that it took part in, by name.
-    pub conversations: Vec<String>,
+    /// The conversations that it took part in, in order.
+    pub conversations: Vec<ConversationRecord>,
     /// Its media streams, in order.
     pub streams: Vec<PhoneReport>,
     /// Its legs, the caller's first.

@@ -33,6 +33,7 @@ mod events;
 mod legs;
 pub mod ncco;
 mod rate;
+mod recordings;
 mod runner;
 mod shared;
 pub mod signature;
@@ -66,7 +67,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    call::{Abandoned, CallReport, DocumentRecord, InboundCall, LegRecord, OngoingCall},
+    call::{Abandoned, CallReport, ConversationRecord, DocumentRecord, InboundCall, LegRecord, OngoingCall},
     calls::PlacedCall,
     config::{Application, Number, VonageConfig},
     events::EventDelivery,
@@ -86,6 +87,7 @@ use crate::{
     http_fault,
     log::Log,
     server::{SimServer, TlsIdentity},
+    twilio::call::Recordings,
 };
 pub use crate::{
     front::Exchange,
@@ -128,6 +130,7 @@ impl VonageSim {
             recent: Mutex::default(),
             rooms: Mutex::default(),
             urls: OnceLock::new(),
+            recordings: Recordings::default(),
             placed: placed_sender,
             ended: CancellationToken::new(),
         });
@@ -140,6 +143,7 @@ impl VonageSim {
                 .route("/v1/calls", get(calls::list).post(calls::create))
                 .route("/v1/calls/{uuid}", get(calls::read).put(calls::modify))
                 .route("/v1/calls/{uuid}/{what}", put(calls::begin_playing).delete(calls::stop_playing))
+                .route("/v1/files/{file}", get(recordings::hear).delete(recordings::delete))
                 .fallback(async || ApiError::not_found())
                 .method_not_allowed_fallback(async || ApiError::refusal(405, None))
                 .layer(Extension(Region(region)))
@@ -170,6 +174,22 @@ impl VonageSim {
     /// The calls that were placed, oldest first.
     pub fn calls(&self) -> Vec<PlacedCall> {
         self.shared.legs().iter().filter_map(|leg| PlacedCall::of(leg)).collect()
+    }
+
+    /// How the legs to somebody are, oldest first: a number without its plus, or a socket's URI.
+    pub fn legs_to(&self, to: &str) -> Vec<LegStatus> {
+        self.shared.legs().iter().filter(|leg| leg.to.text() == to).map(|leg| leg.status()).collect()
+    }
+
+    /// Keeps a recording of an application's, and says where it is.
+    pub fn put_recording(&self, application_id: &str, file: &str, wav: impl Into<Vec<u8>>) -> String {
+        self.shared.recordings.put(application_id, file, wav.into());
+        format!("{}/v1/files/{file}", self.shared.region_url(0))
+    }
+
+    /// One of an application's recordings, if it is still there.
+    pub fn recording(&self, application_id: &str, file: &str) -> Option<Vec<u8>> {
+        self.shared.recordings.get(application_id, file)
     }
 
     /// The next call that was placed by REST: waits until there is one.

@@ -16,7 +16,7 @@ pub enum Action {
     /// Connects the call to somebody, or something.
     Connect(Connect),
     /// Says something.
-    Talk(String),
+    Talk(Talk),
     /// Plays something: nothing is fetched.
     Stream(String),
     /// Waits for this many seconds.
@@ -30,8 +30,37 @@ pub enum Action {
         /// What is told.
         payload: Value,
     },
-    /// Known, and without consequence here: `record`, `input` and `transfer`.
+    /// Waits for keys.
+    Input(Input),
+    /// Records the call from now on.
+    Record {
+        /// Where the recording is told of, once it is there; the application's address if there is none.
+        event_url: Option<String>,
+    },
+    /// Known, and without consequence here: `transfer`.
     NotSimulated(String),
+}
+
+/// A `talk`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Talk {
+    /// What is said.
+    pub text: String,
+    /// A key ends it, and is the first of those that are waited for next.
+    pub barge_in: bool,
+}
+
+/// An `input` of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Where what was pressed is told; the application's address if there is none.
+    pub event_url: Option<String>,
+    /// It is POSTed.
+    pub post: bool,
+    /// How many keys are waited for.
+    pub most: usize,
+    /// For how many seconds each is.
+    pub seconds: u64,
 }
 
 /// A `connect`.
@@ -124,7 +153,7 @@ fn action_of(action: &Value) -> Result<Action, String> {
             if text.chars().count() > TALK {
                 return Err(format!("talk has more than {TALK} characters"));
             }
-            Action::Talk(text.to_owned())
+            Action::Talk(Talk { text: text.to_owned(), barge_in: fields.flag("bargeIn", false)? })
         }
         "stream" => Action::Stream(fields.url("streamUrl")?.ok_or("stream has no streamUrl")?),
         "wait" => {
@@ -140,7 +169,9 @@ fn action_of(action: &Value) -> Result<Action, String> {
             event_url: fields.url("eventUrl")?.ok_or("notify has no eventUrl")?,
             payload: fields.0.get("payload").filter(|it| it.is_object()).cloned().ok_or("notify has no payload")?,
         },
-        known @ ("record" | "input" | "transfer") => Action::NotSimulated(known.to_owned()),
+        "input" => Action::Input(input(&fields)?),
+        "record" => Action::Record { event_url: fields.url("eventUrl")? },
+        known @ "transfer" => Action::NotSimulated(known.to_owned()),
         unknown => return Err(format!("{unknown:?} is no action")),
     })
 }
@@ -155,11 +186,7 @@ fn connect(fields: &Fields<'_>) -> Result<Connect, String> {
         Some("synchronous") => true,
         Some(other) => return Err(format!("eventType {other:?} is none")),
     };
-    let post = match fields.text("eventMethod")? {
-        None | Some("POST") => true,
-        Some("GET") => false,
-        Some(other) => return Err(format!("eventMethod {other:?} is none")),
-    };
+    let post = fields.by_post()?;
     let from = fields.text("from")?.map(str::to_owned);
     if from.as_deref().is_some_and(|from| !is_number(from)) {
         return Err("from is no number without +".into());
@@ -172,6 +199,25 @@ fn connect(fields: &Fields<'_>) -> Result<Connect, String> {
         from,
         timeout: fields.seconds("timeout", 60, 7_200)?,
         limit: fields.seconds("limit", 7_200, 7_200)?,
+    })
+}
+
+/// Keys alone: what is spoken is not recognised here.
+fn input(fields: &Fields<'_>) -> Result<Input, String> {
+    match fields.0.get("type").and_then(Value::as_array).map(Vec::as_slice) {
+        Some([Value::String(kind)]) if kind == "dtmf" => {}
+        _ => return Err("type is no list of \"dtmf\"".into()),
+    }
+    let none = Map::new();
+    let keys = match fields.0.get("dtmf") {
+        None => Fields(&none),
+        Some(keys) => Fields(keys.as_object().ok_or("dtmf is no object")?),
+    };
+    Ok(Input {
+        event_url: fields.url("eventUrl")?,
+        post: fields.by_post()?,
+        most: keys.seconds("maxDigits", 4, 20)? as usize,
+        seconds: keys.seconds("timeOut", 3, 10)?,
     })
 }
 
@@ -254,6 +300,15 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| format!("{name} is no number up to {most}"))
     }
 
+    /// Whether `eventUrl` is POSTed to.
+    fn by_post(&self) -> Result<bool, String> {
+        match self.text("eventMethod")? {
+            None | Some("POST") => Ok(true),
+            Some("GET") => Ok(false),
+            Some(other) => Err(format!("eventMethod {other:?} is none")),
+        }
+    }
+
     /// A list of one URL.
     fn url(&self, name: &str) -> Result<Option<String>, String> {
         match self.0.get(name) {
@@ -294,9 +349,11 @@ mod tests {
             {"action": "wait", "timeout": 0.5},
             {"action": "conversation", "name": "c", "endOnExit": true},
             {"action": "record", "eventUrl": ["https://h/r"]},
+            {"action": "input", "type": ["dtmf"], "dtmf": {"maxDigits": 1}, "eventUrl": ["https://h/k"]},
+            {"action": "transfer", "conversationId": "CON-1"},
         ]);
         let actions = parse(&document.to_string()).unwrap();
-        assert_eq!(actions[0], Action::Talk("hi".into()));
+        assert_eq!(actions[0], Action::Talk(Talk { text: "hi".into(), barge_in: false }));
         let Action::Connect(connect) = &actions[1] else { panic!("a connect") };
         assert!(connect.synchronous && connect.post && connect.event_url.as_deref() == Some("https://h/e"));
         let Endpoint::Socket(socket) = &connect.endpoint else { panic!("a socket") };
@@ -305,7 +362,10 @@ mod tests {
         assert_eq!(actions[3], Action::Wait(0.5));
         let conversation = Conversation { name: "c".into(), start_on_enter: true, end_on_exit: true };
         assert_eq!(actions[4], Action::Conversation(conversation));
-        assert_eq!(actions[5], Action::NotSimulated("record".into()));
+        assert_eq!(actions[5], Action::Record { event_url: Some("https://h/r".into()) });
+        let input = Input { event_url: Some("https://h/k".into()), post: true, most: 1, seconds: 3 };
+        assert_eq!(actions[6], Action::Input(input));
+        assert_eq!(actions[7], Action::NotSimulated("transfer".into()));
         assert_eq!(parse("[]"), Ok(vec![]));
     }
 
@@ -324,6 +384,10 @@ mod tests {
             json!([{"action": "hangup"}]),
             json!([{"text": "hi"}]),
             json!([{"action": "talk"}]),
+            json!([{"action": "input"}]),
+            json!([{"action": "input", "type": ["speech"]}]),
+            json!([{"action": "input", "type": ["dtmf"], "dtmf": {"maxDigits": 21}}]),
+            json!([{"action": "record", "eventUrl": "https://h/r"}]),
             json!([{"action": "talk", "text": "x".repeat(1_501)}]),
             json!([{"action": "stream", "streamUrl": "https://h/s.mp3"}]),
             with("/endpoint", json!([])),

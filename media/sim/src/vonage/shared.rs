@@ -19,7 +19,7 @@ use super::{
     signature::Signer,
     webhook::Sender,
 };
-use crate::phone::PhoneConfig;
+use crate::{phone::PhoneConfig, twilio::call::Recordings};
 
 /// What the REST APIs and the calls share.
 pub(super) struct Shared {
@@ -31,6 +31,7 @@ pub(super) struct Shared {
     pub(super) rooms: Mutex<HashMap<(String, String), Room>>,
     /// Bases of the REST APIs, by region, once they listen.
     pub(super) urls: OnceLock<Vec<String>>,
+    pub(super) recordings: Recordings,
     pub(super) placed: mpsc::UnboundedSender<OngoingCall>,
     pub(super) ended: CancellationToken,
 }
@@ -38,6 +39,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Room {
     members: Vec<String>,
+    /// More than one is in it.
+    met: CancellationToken,
     over: CancellationToken,
 }
 
@@ -131,12 +134,15 @@ impl Shared {
         OngoingCall { leg, task }
     }
 
-    /// A leg enters a conversation; the token says when that is over.
-    pub(super) fn enter(&self, application_id: &str, name: &str, uuid: &str) -> CancellationToken {
+    /// A leg enters a conversation; the tokens say when it has met somebody in it, and when that is over.
+    pub(super) fn enter(&self, application_id: &str, name: &str, uuid: &str) -> (CancellationToken, CancellationToken) {
         let mut rooms = lock(&self.rooms);
         let room = rooms.entry((application_id.to_owned(), name.to_owned())).or_default();
         room.members.push(uuid.to_owned());
-        room.over.clone()
+        if room.members.len() > 1 {
+            room.met.cancel();
+        }
+        (room.met.clone(), room.over.clone())
     }
 
     /// A leg leaves a conversation, and may end it for the others.

@@ -8,7 +8,7 @@ use crate::vonage_world::{
 };
 use serde_json::{Value, json};
 use trunkline_sim::vonage::{
-    CallReport, EventDelivery, InboundCall, LegStatus, OngoingCall, VonageConfig,
+    CallReport, ConversationRecord, EventDelivery, InboundCall, LegStatus, OngoingCall, VonageConfig,
     phone::{PhoneConfig, Speech, Step, StreamEnd},
     webhook::WebhookKind,
 };
@@ -298,8 +298,10 @@ async fn two_legs_meet_in_a_conversation_and_one_ends_it() {
     let second = sim.ring(call([])).unwrap();
     answered(2).await.unwrap();
     second.hang_up();
-    assert_eq!(report(second).await.conversations, ["room"]);
-    assert_eq!(report(first).await.said, ["Alone."]);
+    let room = [ConversationRecord { name: "room".into(), met: true }];
+    assert_eq!(report(second).await.conversations, room);
+    let first = report(first).await;
+    assert_eq!((first.conversations.as_slice(), first.said.as_slice()), (&room[..], &["Alone.".to_owned()][..]));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub use status::{CallStatus, StatusCallback, StatusEvent};
 pub(crate) use {
     bridging::Rooms,
     outbound::{Detection, Outbound},
-    recording::{Recorder, Recordings},
+    recording::{Recorder, Recordings, wav},
     runner::{Plan, Runner},
     state::{CallState, Command, Source},
 };

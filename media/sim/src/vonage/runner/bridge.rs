@@ -1,21 +1,28 @@
-//! A leg to another telephone, and a conversation of several legs. Nothing is heard of either here: a caller's script goes on in the next
-//! media stream.
+//! A leg to another telephone, and a conversation of several legs. Nothing is heard of either here: the people at the telephones do what
+//! their scripts say, and hang up.
 
 use std::time::Duration;
 
-use tokio::time::{Instant as Deadline, sleep, sleep_until};
+use serde_json::{Map, Value};
+use tokio::time::sleep;
 
-use super::{End, Next, Runner, dial::outcome, interrupted, stream::ended};
+use super::{
+    Address, End, Next, Runner,
+    dial::outcome,
+    people::{Company, Waited},
+};
 use crate::{
-    phone::{Answer, StreamEnd},
+    phone::{Answer, Caller, Step, caller::Speech},
     vonage::{
-        legs::{LegStatus, NewLeg, Party},
+        call::ConversationRecord,
+        legs::{Leg, LegStatus, NewLeg, Party},
         ncco::{Connect, Conversation},
+        webhook::{Webhook, WebhookKind},
     },
 };
 
 impl Runner {
-    /// Connects the call to a telephone, until one of both hangs up: the other's patience is how long it talks.
+    /// Connects the call to a telephone, until one of both hangs up.
     pub(super) async fn bridge(&mut self, connect: &Connect, number: &str) -> Result<(), Next> {
         let from = connect.from.clone().map_or_else(|| self.plan.leg.to.clone(), Party::Phone);
         let leg = self.join(NewLeg {
@@ -39,61 +46,61 @@ impl Runner {
             self.tell_fields(address.clone(), leg.event(LegStatus::Ringing));
         }
         let given_up = callee.answer == Answer::None || callee.rings_for >= ring_limit;
-        self.while_bridged(&leg, if given_up { ring_limit } else { callee.rings_for }).await?;
-        let failure = if given_up { Some(outcome(&Answer::None)) } else { None };
-        let failure = failure.or_else(|| (!matches!(callee.answer, Answer::By(_))).then(|| outcome(&callee.answer)));
-        if let Some(end) = failure {
-            leg.set_status(end.status);
-            let mut fields = leg.event(end.status);
-            fields.extend(end.detail.map(|detail| ("detail".to_owned(), detail.into())));
-            fields.extend(end.sip_code.map(|code| ("sip_code".to_owned(), code.into())));
-            if !connect.synchronous {
-                self.tell_fields(address, fields);
-                return Ok(());
-            }
-            let Some((url, post)) = address else { return Ok(()) };
-            let kind = crate::vonage::webhook::WebhookKind::Event;
-            let answer = self.events.ask(crate::vonage::webhook::Webhook::new(kind, (&url, post), fields)).await;
-            return self.reply(answer).map_or(Ok(()), Err);
+        let rung = sleep(if given_up { ring_limit } else { callee.rings_for });
+        let rung = self.wait(Company::leg(&leg, None), rung).await;
+        if !matches!(rung, Ok(Waited::Over(()))) {
+            // Whoever called is gone, or was taken elsewhere, or REST has ended the leg.
+            leg.set_status(LegStatus::Cancelled);
+            self.tell_fields(address, leg.event(LegStatus::Cancelled));
+            return rung.map(drop);
         }
+        let answerer = match callee.answer {
+            Answer::By(answerer) if !given_up => answerer,
+            answer => {
+                let end = outcome(if given_up { &Answer::None } else { &answer });
+                return self.not_reached(connect, &leg, address, end).await;
+            }
+        };
         leg.set_status(LegStatus::Answered);
         self.tell_fields(address.clone(), leg.event(LegStatus::Answered));
-        let talked = self.while_bridged(&leg, phone.patience).await;
-        let by = if talked == Err(Next::End(End::by("platform"))) { "platform" } else { "user" };
+        let sound = Step::Say(Speech::new(&answerer.sound().0));
+        let mut other = Caller::new([sound].into_iter().chain(phone.steps), phone.patience);
+        let talked = self.wait(Company::leg(&leg, Some(&mut other)), std::future::pending::<()>()).await;
+        let by = if matches!(talked, Ok(Waited::Left)) { "user" } else { "platform" };
         self.complete(&leg, address, by);
         // The one who was called hung up: what the document says next is done.
-        talked
+        talked.map(drop)
     }
 
-    /// Lets time pass with another leg on the line.
-    async fn while_bridged(&mut self, leg: &crate::vonage::legs::Leg, duration: Duration) -> Result<(), Next> {
-        let own = self.plan.leg.clone();
-        tokio::select! {
-            (end, next) = ended(&mut self.commands, &own, leg) => match next {
-                Some(next) if end == StreamEnd::Redirected => Err(self.obey(next)),
-                Some(next) => Err(next),
-                None => Ok(()),
-            },
-            () = sleep_until(self.deadline) => Err(Next::End(End::by("platform"))),
-            () = sleep(duration) => Ok(()),
+    /// Tells how a leg has failed; a document in the reply is what comes next, if one is wanted.
+    async fn not_reached(
+        &mut self,
+        connect: &Connect,
+        leg: &Leg,
+        address: Option<Address>,
+        end: End,
+    ) -> Result<(), Next> {
+        leg.set_status(end.status);
+        let mut fields: Map<String, Value> = leg.event(end.status);
+        fields.extend(end.detail.map(|detail| ("detail".to_owned(), detail.into())));
+        fields.extend(end.sip_code.map(|code| ("sip_code".to_owned(), code.into())));
+        if !connect.synchronous {
+            self.tell_fields(address, fields);
+            return Ok(());
         }
+        let Some((url, post)) = address else { return Ok(()) };
+        let answer = self.events.ask(Webhook::new(WebhookKind::Event, (&url, post), fields)).await;
+        self.reply(answer).map_or(Ok(()), Err)
     }
 
     /// Takes part in a conversation until it ends, or the leg is taken out of it.
     pub(super) async fn converse(&mut self, conversation: Conversation) -> Result<(), Next> {
-        let leg = self.plan.leg.clone();
-        self.report.conversations.push(conversation.name.clone());
-        let over = self.plan.shared.enter(&leg.application_id, &conversation.name, &leg.uuid);
-        let deadline: Deadline = self.deadline;
-        let next = tokio::select! {
-            next = interrupted(&mut self.commands, &leg) => Some(next),
-            () = over.cancelled() => None,
-            () = sleep_until(deadline) => Some(Next::End(End::by("platform"))),
-        };
-        self.plan.shared.leave(&leg.application_id, &conversation.name, &leg.uuid, conversation.end_on_exit);
-        match next {
-            Some(next) => Err(self.obey(next)),
-            None => Ok(()),
-        }
+        let (shared, leg) = (self.plan.shared.clone(), self.plan.leg.clone());
+        let Conversation { name, end_on_exit, .. } = conversation;
+        let (met, over) = shared.enter(&leg.application_id, &name, &leg.uuid);
+        let waited = self.wait(Company::none(), over.cancelled()).await;
+        shared.leave(&leg.application_id, &name, &leg.uuid, end_on_exit);
+        self.report.conversations.push(ConversationRecord { name, met: met.is_cancelled() });
+        waited.map(drop)
     }
 }

@@ -2,6 +2,9 @@
 
 mod bridge;
 mod dial;
+mod keys;
+mod people;
+mod recording;
 mod stream;
 
 use std::{
@@ -17,6 +20,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 pub(super) use self::dial::{Detection, Placed};
+use self::{people::Company, recording::Recorder};
 use super::{
     Shared,
     call::{CallReport, DocumentRecord, LegRecord},
@@ -33,8 +37,6 @@ use crate::{
 
 /// Documents that one call runs at most.
 const DOCUMENT_LIMIT: usize = 100;
-/// How long a character takes to be said.
-const TALK_CHARACTER: Duration = Duration::from_millis(60);
 /// How long a `stream` takes, since nothing is fetched.
 const STREAM: Duration = Duration::from_secs(1);
 
@@ -78,6 +80,10 @@ pub(super) struct Runner {
     deadline: Deadline,
     /// Detection in the background.
     detecting: Option<AbortOnDropHandle<()>>,
+    /// Keys that have ended a `talk`, and that nobody has waited for yet.
+    pressed: String,
+    /// The recordings that are being made.
+    recorders: Vec<Recorder>,
 }
 
 /// What comes next in a call.
@@ -134,7 +140,20 @@ impl Runner {
         };
         let caller = Caller::new(plan.phone.steps.iter().cloned(), plan.phone.patience);
         let (legs, deadline) = (vec![plan.leg.clone()], Deadline::now() + plan.time_limit);
-        Self { plan, commands, commander, caller, events, sent, legs, report, deadline, detecting: None }
+        Self {
+            plan,
+            commands,
+            commander,
+            caller,
+            events,
+            sent,
+            legs,
+            report,
+            deadline,
+            detecting: None,
+            pressed: String::new(),
+            recorders: Vec::new(),
+        }
     }
 
     pub(super) async fn run(mut self) -> CallReport {
@@ -155,6 +174,7 @@ impl Runner {
         };
         self.report.ended = Instant::now();
         self.end(end);
+        self.tell_recordings();
         // What it would still find out, nobody asks any more.
         self.detecting = None;
         self.events.finish().await;
@@ -287,13 +307,13 @@ impl Runner {
                     Endpoint::Socket(endpoint) => Box::pin(self.stream(&connect, &endpoint)).await?,
                     Endpoint::Phone(number) => self.bridge(&connect, &number).await?,
                 },
-                Action::Talk(text) => {
-                    let characters = text.chars().count() as u32;
-                    self.report.said.push(text);
-                    self.pass(TALK_CHARACTER * characters).await?;
+                Action::Talk(talk) => self.talk(talk).await?,
+                Action::Input(input) => self.input(input).await?,
+                Action::Record { event_url } => self.record(event_url),
+                Action::Stream(_) => drop(self.wait(Company::none(), sleep(STREAM)).await?),
+                Action::Wait(seconds) => {
+                    self.wait(Company::none(), sleep(Duration::from_secs_f64(seconds))).await?;
                 }
-                Action::Stream(_) => self.pass(STREAM).await?,
-                Action::Wait(seconds) => self.pass(Duration::from_secs_f64(seconds)).await?,
                 Action::Conversation(conversation) => self.converse(conversation).await?,
                 Action::Notify { event_url, payload } => {
                     let mut fields = self.plan.leg.event_named("notify");
@@ -318,7 +338,7 @@ impl Runner {
         }
     }
 
-    /// Lets time pass, unless something happens to the call.
+    /// Lets time pass while it rings, unless something happens to the call.
     async fn pass(&mut self, duration: Duration) -> Result<(), Next> {
         tokio::select! {
             next = interrupted(&mut self.commands, &self.plan.leg) => Err(self.obey(next)),
