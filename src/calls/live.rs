@@ -204,6 +204,18 @@ impl Carrier for LiveCarrier {
     }
 }
 
+impl LiveCarrier {
+    /// Notes that the call is over for us, though not at its carrier.
+    pub(super) async fn note_leaving(&self, reason: EndReason) {
+        self.calls.0.registry.set_ending(self.id);
+        match timeout(ENDING_LIMIT, self.calls.note_ending(self.tenant, self.id, reason)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(call = %self.id, %error, "that the call is ending could not be noted"),
+            Err(_) => tracing::warn!(call = %self.id, "that the call is ending could not be noted in time"),
+        }
+    }
+}
+
 impl Calls {
     /// Says whether the call is still this node's to end.
     async fn note_ending(&self, tenant: TenantId, id: CallId, reason: EndReason) -> Result<bool, DbError> {

@@ -72,6 +72,8 @@ fn next(state: &CallState, leg: Leg, word: Word, now: DateTime<Utc>) -> Next {
     let rings = state.outbound && !state.answered;
     match word {
         Word::Is(status) if status.is_terminal() => Next::Report(status),
+        // Its caller is somebody else's.
+        Word::Is(_) if state.ending && state.ending_reason.as_deref() == Some("transferred") => Next::Leave,
         Word::Is(_) if state.over || state.ending => Next::HangUp,
         // Nobody is needed yet: whoever gets the next webhook takes it.
         Word::Is(status) if abandoned && rings && status.rank() < CarrierStatus::Answered.rank() => {

@@ -53,6 +53,8 @@ pub(super) struct Live {
     streams: u32,
     /// Whether the last of them is there.
     attached: bool,
+    /// Whether its caller is somebody else's by now: then the end of their leg is not the call's, which ends by itself.
+    handed_over: bool,
 }
 
 impl Live {
@@ -78,6 +80,7 @@ impl Live {
             word: Arc::default(),
             streams: 0,
             attached: false,
+            handed_over: false,
         }
     }
 
@@ -243,6 +246,13 @@ impl Registry {
         }
     }
 
+    /// Notes that a call's caller is connected with somebody else, or is not after all.
+    pub(super) fn set_handed_over(&self, id: CallId, on: bool) {
+        if let Some(mut live) = self.calls.get_mut(&id) {
+            live.handed_over = on;
+        }
+    }
+
     /// Ends a call, if it is this one of the carrier's calls.
     pub(super) fn hang_up(&self, id: CallId, provider_call_id: &str, reason: EndReason) {
         if let Some(live) = self.calls.get(&id).filter(|live| live.provider_call_id == provider_call_id) {
@@ -276,6 +286,9 @@ impl Registry {
     pub(super) fn over(&self, id: CallId, provider_call_id: &str, status: CarrierStatus) {
         if let Some(live) = self.calls.get(&id).filter(|live| live.provider_call_id == provider_call_id) {
             let _ = live.word.set(status);
+            if live.handed_over {
+                return;
+            }
             let _ = live.commands.try_send(CallCommand::HangUp { reason: state::end_of_live(status) });
         }
     }

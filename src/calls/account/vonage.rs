@@ -1,6 +1,9 @@
 //! An account at Vonage: one application of it.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use trunkline_base::{Secret, SystemClock};
@@ -10,7 +13,7 @@ use trunkline_media::{
     telephony::{
         CarrierStatus,
         vonage::{
-            rest::VonageRest,
+            rest::{CreateCall, Created, RestError, VonageRest},
             signature::{Account, Claims, Payload, SignatureError, verify},
         },
     },
@@ -22,6 +25,11 @@ use crate::{
     vendors::access::{Failure, required, vonage_auth, vonage_hosts},
 };
 
+/// How often Vonage is asked to place a call that was not reached, or has too much to do.
+const ATTEMPTS: u32 = 3;
+/// The pause before it is asked again, doubled each time; and the longest that it may ask for.
+const PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(3);
 /// The parameters of our own addresses.
 const OURS: [&str; 2] = ["kind", "conversation"];
 
@@ -80,6 +88,27 @@ impl VonageAccount {
     /// The same account, for the calls of a region.
     pub(super) fn at(&self, region_url: &str) -> Self {
         Self { rest: self.rest.clone().in_region(Some(region_url)), ..self.clone() }
+    }
+
+    /// Places a call. It is asked again only where it was certainly not heard.
+    pub(in crate::calls) async fn create(&self, call: &CreateCall<'_>) -> Result<Created, RestError> {
+        let mut pause = PAUSE;
+        for _ in 1..ATTEMPTS {
+            let error = match self.rest.create(call).await {
+                Ok(created) => return Ok(created),
+                Err(error) => error,
+            };
+            if error.may_have_happened() || !error.is_transient() {
+                return Err(error);
+            }
+            let asked_for = match &error {
+                RestError::Refused { retry_after, .. } => *retry_after,
+                _ => None,
+            };
+            tokio::time::sleep(asked_for.unwrap_or(pause).min(MAX_PAUSE)).await;
+            pause *= 2;
+        }
+        self.rest.create(call).await
     }
 
     /// Ends the call of the caller's leg.

@@ -11,6 +11,7 @@ mod model;
 mod tests;
 mod transfer;
 mod twilio;
+mod vonage;
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(super) use self::{
     bus::{Bus, Told},
     transfer::Transfers,
     twilio::{consult, dialled},
+    vonage::{consult_on_vonage, dialled_on_vonage},
 };
 use super::Calls;
 
@@ -253,8 +255,10 @@ impl Calls {
                 if self.0.registry.owner(id).is_none_or(|(owner, _)| owner != tenant) {
                     return Told::Unknown;
                 }
-                if !self.0.transfers.tell(id, progress.clone()) && *progress == Progress::Accepted {
-                    return Told::Over;
+                match (self.0.transfers.tell(id, progress.clone()), progress) {
+                    (true, Progress::Connected) => self.0.registry.set_handed_over(id, true),
+                    (false, Progress::Accepted) => return Told::Over,
+                    _ => {}
                 }
                 if *comes_back { self.next_document(tenant, id).await } else { Told::Done }
             }

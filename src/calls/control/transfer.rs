@@ -4,16 +4,39 @@
 //! [the bus](super::bus)) this is the second: a transfer lives as long as its call's task does, and a node that dies takes both with it. The
 //! caller is then brought back by the carrier, like any whose stream was lost.
 
+use std::time::Duration;
+
 use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use trunkline_base::CallId;
+use trunkline_base::{CallId, E164};
+use trunkline_control::{
+    conversations::{calls as stored, reach},
+    db::DbError,
+    tenant::TenantId,
+};
 use trunkline_media::{
     call::BoxFuture,
-    telephony::{Keys, Transfer, TransferMode, TransferOutcome, TransferStep},
+    event::EndReason,
+    telephony::{Keys, Transfer, TransferMode, TransferOutcome, TransferStep, twilio::twiml, vonage::ncco::Ncco},
 };
 
-use crate::calls::{account::CarrierAccount, live::LiveCarrier};
+use super::{
+    Asked,
+    bus::{Ask, Told},
+};
+use crate::calls::{Calls, account::CarrierAccount, live::LiveCarrier, webhooks::vonage::stream_document};
+
+/// How long a target's telephone rings.
+pub(super) const RING: Duration = Duration::from_secs(25);
+/// How long a target has to make up its mind.
+pub(super) const DECIDE: Duration = Duration::from_secs(10);
+/// The longest conversation of a caller with whom they were handed to.
+pub(super) const LONGEST: Duration = Duration::from_secs(4 * 3600);
+/// What the target of a warm transfer hears.
+pub(super) const WAITING: &str = "A caller is waiting to speak with you. Press any key to take the call.";
+/// In which language that is.
+pub(super) const LANGUAGE: &str = "en-US";
 
 /// What a carrier tells of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +58,11 @@ impl Transfers {
     /// Tells whoever waits for it; a repeat and what nobody waits for is dropped. Says whether somebody did.
     pub(super) fn tell(&self, id: CallId, progress: Progress) -> bool {
         self.0.get(&id).is_some_and(|waiting| waiting.try_send(progress).is_ok())
+    }
+
+    /// Whether a call is being handed over: then the end of its stream means nothing.
+    pub(in crate::calls) fn is_under_way(&self, id: CallId) -> bool {
+        self.0.contains_key(&id)
     }
 }
 
@@ -78,8 +106,15 @@ impl LiveCarrier {
             let outcome = match (&*leg.account, transfer.mode) {
                 (CarrierAccount::Twilio(_), TransferMode::Cold) => leg.cold_on_twilio(&transfer, &steps, place).await,
                 (CarrierAccount::Twilio(_), TransferMode::Warm) => leg.warm_on_twilio(&transfer, &steps, place).await,
-                (CarrierAccount::Vonage(_), _) => Some(TransferOutcome::failed("this carrier hands no call over yet")),
+                (CarrierAccount::Vonage(_), TransferMode::Cold) => leg.cold_on_vonage(&transfer, &steps, place).await,
+                (CarrierAccount::Vonage(_), TransferMode::Warm) => leg.warm_on_vonage(&transfer, &steps, place).await,
             };
+            if outcome == Some(TransferOutcome::Connected) && !steps.is_closed() {
+                // Nothing that the carrier still tells of the stream or the caller's leg brings the call back.
+                leg.note_leaving(EndReason::Transferred).await;
+            } else {
+                leg.calls.0.registry.set_handed_over(leg.id, false);
+            }
             // Without an outcome, the call has given it up, and knows why.
             let label = outcome.as_ref().map_or("given_up", label);
             metrics::counter!("trunkline_transfers_total", "mode" => mode, "outcome" => label).increment(1);
@@ -91,16 +126,77 @@ impl LiveCarrier {
     }
 }
 
+/// What both carriers need.
 impl LiveCarrier {
-    /// Vonage presses keys towards a leg, whatever goes on in its stream.
-    async fn press_on_vonage(&self, keys: &Keys) -> Result<(), String> {
-        let CarrierAccount::Vonage(account) = &*self.account else { return Err("not an account of Vonage's".into()) };
-        if keys.expose().bytes().any(|key| key.is_ascii_uppercase()) {
-            return Err("Vonage has no keys A to D".to_owned());
+    /// The number that the call is on.
+    pub(super) async fn our_number(&self) -> Result<E164, String> {
+        let read = async {
+            let mut tx = self.calls.control().db.begin(self.tenant).await?;
+            let call = stored::read(&mut tx, self.tenant, self.id).await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(call)
+        };
+        let call = read.await.map_err(|_| "the database is unavailable")?;
+        let number = call.and_then(|call| call.our_number).and_then(|number| E164::parse(number.expose()).ok());
+        number.ok_or_else(|| "the call has no number of ours".to_owned())
+    }
+
+    /// Notes the leg of a target that is asked.
+    pub(super) async fn note_consult(&self, provider_call_id: &str) {
+        let note = async {
+            let mut tx = self.calls.control().db.begin(self.tenant).await?;
+            let provider = self.account.provider();
+            reach::add_consult_leg(&mut tx, self.tenant, self.id, provider, provider_call_id).await?;
+            tx.commit().await
+        };
+        if let Err(error) = note.await {
+            tracing::warn!(call = %self.id, %error, "the leg of a transfer's target could not be noted");
         }
-        // It has another letter for half a second of silence.
-        let keys = keys.expose().replace('w', "p");
-        account.press(&self.provider_call_id, &keys).await.map_err(|error| error.to_string())
+    }
+
+    pub(super) async fn drop_target(&self, consult: &str) {
+        if let Err(error) = self.account.hang_up(consult).await {
+            tracing::warn!(call = %self.id, %error, "the leg of a transfer's target could not be ended");
+        }
+    }
+}
+
+impl Calls {
+    /// What a caller whom the carrier has gets next: the stream, if the call goes on.
+    pub(super) async fn next_document(&self, tenant: TenantId, id: CallId) -> Told {
+        let Some((_, account)) = self.0.registry.owner(id) else { return Told::Unknown };
+        let token = self.0.registry.renew_token(id);
+        if let Some(token) = &token {
+            self.keep_token(tenant, id, token).await;
+        }
+        let uuid = self.0.registry.provider_call_id(id).unwrap_or_default();
+        let text = match (&*account, token) {
+            (CarrierAccount::Twilio(_), Some(token)) => self.stream_twiml(id, &token),
+            (CarrierAccount::Twilio(_), None) => twiml::hang_up(),
+            (CarrierAccount::Vonage(_), Some(token)) => {
+                stream_document(self, id, &account, &uuid, token.expose()).to_json()
+            }
+            (CarrierAccount::Vonage(_), None) => Ncco::empty().to_json(),
+        };
+        Told::Document { text }
+    }
+
+    /// Tells a call's node of its transfer. `None`: nobody answers for the call, or it is over.
+    pub(super) async fn tell_transfer(
+        &self,
+        tenant: TenantId,
+        id: CallId,
+        progress: Progress,
+        comes_back: bool,
+    ) -> Option<Told> {
+        match self.ask(tenant, id, &Ask::Transfer { progress, comes_back }).await {
+            Ok(Asked::Told(told)) => Some(told),
+            Ok(Asked::Nobody) => None,
+            Err(error) => {
+                tracing::debug!(call = %id, cause = error.message, "nobody was told of a transfer");
+                None
+            }
+        }
     }
 }
 

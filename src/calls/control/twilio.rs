@@ -9,7 +9,7 @@
 //! are let into a room (`<Conference>`) that ends with the first who leaves. The other way, a `<Dial>` with a document for the number that
 //! whispers, would take the caller from the agent before anybody had answered, and let them hear it ring.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     http::{StatusCode, header},
@@ -17,35 +17,17 @@ use axum::{
 };
 use tokio::sync::mpsc;
 use trunkline_base::{CallId, E164, Secret};
-use trunkline_control::{
-    conversations::{calls as stored, reach},
-    db::DbError,
-    error::ApiError,
-    tenant::TenantId,
-    vendors::Provider,
-};
+use trunkline_control::{conversations::reach, error::ApiError, tenant::TenantId, vendors::Provider};
 use trunkline_media::telephony::{
     CarrierStatus, Keys, Transfer, TransferOutcome, TransferStep,
     twilio::{rest::NewCall, twiml},
 };
 
 use super::{
-    Asked,
-    bus::{Ask, Told},
-    transfer::{Place, Progress},
+    bus::Told,
+    transfer::{DECIDE, LANGUAGE, LONGEST, Place, Progress, RING, WAITING},
 };
 use crate::calls::{Calls, account::CarrierAccount, live::LiveCarrier, webhooks::twilio::Incoming};
-
-/// How long a target's telephone rings.
-const RING: Duration = Duration::from_secs(25);
-/// How long a target has to make up its mind.
-const DECIDE: Duration = Duration::from_secs(10);
-/// The longest conversation of a caller with whom they were handed to.
-const LONGEST: Duration = Duration::from_secs(4 * 3600);
-/// What the target of a warm transfer hears.
-const WAITING: &str = "A caller is waiting to speak with you. Press any key to take the call.";
-/// In which language that is.
-const LANGUAGE: &str = "en-US";
 
 impl LiveCarrier {
     pub(super) async fn press_on_twilio(&self, keys: &Keys) -> Result<(), String> {
@@ -111,7 +93,7 @@ impl LiveCarrier {
             Some(Progress::Accepted | Progress::Connected) => {}
             Some(Progress::Over { outcome }) => return Some(outcome),
             None => {
-                self.drop_target(consult).await;
+                self.drop_target(&consult).await;
                 return None;
             }
         }
@@ -119,14 +101,15 @@ impl LiveCarrier {
         let _ = steps.send(TransferStep::Moving).await;
         if let Err(cause) = self.redirect(&twiml::join(&self.id.to_string(), Some(&action))).await {
             let _ = steps.send(TransferStep::Stayed).await;
-            self.drop_target(consult).await;
+            self.drop_target(&consult).await;
             return Some(TransferOutcome::failed(cause));
         }
         if steps.is_closed() {
             // The caller hung up while the target pressed the key: nobody is to wait in an empty room.
-            self.drop_target(consult).await;
+            self.drop_target(&consult).await;
             return None;
         }
+        self.calls.0.registry.set_handed_over(self.id, true);
         Some(TransferOutcome::Connected)
     }
 
@@ -134,8 +117,7 @@ impl LiveCarrier {
     async fn ring_target(&self, transfer: &Transfer) -> Result<String, String> {
         let account = self.account.twilio().ok_or("not an account of Twilio's")?;
         let to = E164::parse(transfer.target.expose()).map_err(|_| "not a number")?;
-        let from = self.our_number().await.map_err(|_| "the database is unavailable")?;
-        let from = from.ok_or("the call has no number of ours")?;
+        let from = self.our_number().await?;
         let url = self.calls.webhook_url(Provider::Twilio, "consult", self.id);
         let call = NewCall {
             to,
@@ -147,56 +129,17 @@ impl LiveCarrier {
             detection: None,
         };
         let placed = account.rest().place(&call).await.map_err(|error| error.to_string())?;
-        if let Err(error) = self.note_consult(&placed.sid).await {
-            tracing::warn!(call = %self.id, %error, "the leg of a transfer's target could not be noted");
-        }
+        self.note_consult(&placed.sid).await;
         Ok(placed.sid)
-    }
-
-    async fn our_number(&self) -> Result<Option<E164>, DbError> {
-        let mut tx = self.calls.control().db.begin(self.tenant).await?;
-        let call = stored::read(&mut tx, self.tenant, self.id).await?;
-        tx.commit().await?;
-        Ok(call.and_then(|call| call.our_number).and_then(|number| E164::parse(number.expose()).ok()))
-    }
-
-    async fn note_consult(&self, provider_call_id: &str) -> Result<(), DbError> {
-        let mut tx = self.calls.control().db.begin(self.tenant).await?;
-        reach::add_consult_leg(&mut tx, self.tenant, self.id, Provider::Twilio, provider_call_id).await?;
-        tx.commit().await
-    }
-
-    async fn drop_target(&self, consult: String) {
-        if let Err(error) = self.account.hang_up(&consult).await {
-            tracing::warn!(call = %self.id, %error, "the leg of a transfer's target could not be ended");
-        }
     }
 }
 
 impl Calls {
-    /// What a caller whom the carrier has gets next: the stream, if the call goes on.
-    pub(super) async fn next_document(&self, tenant: TenantId, id: CallId) -> Told {
-        let Some(token) = self.0.registry.renew_token(id) else { return Told::Document { text: twiml::hang_up() } };
-        self.keep_token(tenant, id, &token).await;
-        Told::Document { text: self.connect_document(id, &token) }
-    }
-
-    fn connect_document(&self, id: CallId, token: &Secret) -> String {
+    /// The document that connects a call to its stream.
+    pub(super) fn stream_twiml(&self, id: CallId, token: &Secret) -> String {
         let (stream, resume) =
             (self.stream_url(Provider::Twilio, id), self.webhook_url(Provider::Twilio, "resume", id));
         twiml::connect_stream(&stream, &[("token", token.expose())], &resume)
-    }
-
-    /// Tells a call's node of its transfer. `None`: nobody answers for the call, or it is over.
-    async fn tell_transfer(&self, tenant: TenantId, id: CallId, progress: Progress, comes_back: bool) -> Option<Told> {
-        match self.ask(tenant, id, &Ask::Transfer { progress, comes_back }).await {
-            Ok(Asked::Told(told)) => Some(told),
-            Ok(Asked::Nobody) => None,
-            Err(error) => {
-                tracing::debug!(call = %id, cause = error.message, "nobody was told of a transfer");
-                None
-            }
-        }
     }
 }
 
@@ -228,7 +171,7 @@ pub(in crate::calls) async fn dialled(
         Some(_) => twiml::hang_up(),
         // Its node is gone: the caller comes back here, as any does whose stream was lost.
         None => match calls.take_over(tenant, id, account, incoming.or_empty("CallSid")).await? {
-            Some(token) => calls.connect_document(id, &token),
+            Some(token) => calls.stream_twiml(id, &token),
             None => twiml::hang_up(),
         },
     }))

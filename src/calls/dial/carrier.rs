@@ -16,11 +16,6 @@ use trunkline_media::telephony::{
 
 use crate::calls::account::{CarrierAccount, CarrierError, TwilioAccount, VonageAccount};
 
-/// How often Vonage is asked that was not reached, or has too much to do.
-const ATTEMPTS: u32 = 3;
-/// The pause before it is asked again, doubled each time; and the longest that it may ask for.
-const PAUSE: Duration = Duration::from_millis(250);
-const MAX_PAUSE: Duration = Duration::from_secs(3);
 /// For how many seconds Vonage waits for a machine's beep.
 const BEEP: u16 = 45;
 
@@ -184,7 +179,6 @@ fn refused(error: RestError) -> Refused {
 }
 
 impl VonageAccount {
-    /// It is asked again only where it was certainly not heard.
     async fn place(&self, order: &Order) -> Result<String, Refused> {
         let call = CreateCall {
             to: order.to.expose(),
@@ -198,23 +192,7 @@ impl VonageAccount {
             ringing_seconds: u16::try_from(order.ring.as_secs()).unwrap_or(u16::MAX),
             longest_seconds: u32::try_from(order.time_limit.as_secs()).unwrap_or(u32::MAX),
         };
-        let mut pause = PAUSE;
-        for _ in 1..ATTEMPTS {
-            let error = match self.rest().create(&call).await {
-                Ok(created) => return Ok(created.uuid),
-                Err(error) => error,
-            };
-            if error.may_have_happened() || !error.is_transient() {
-                return Err(refused_by_vonage(&error));
-            }
-            let asked_for = match &error {
-                vonage::RestError::Refused { retry_after, .. } => *retry_after,
-                _ => None,
-            };
-            tokio::time::sleep(asked_for.unwrap_or(pause).min(MAX_PAUSE)).await;
-            pause *= 2;
-        }
-        self.rest().create(&call).await.map(|created| created.uuid).map_err(|error| refused_by_vonage(&error))
+        self.create(&call).await.map(|created| created.uuid).map_err(|error| refused_by_vonage(&error))
     }
 
     async fn placed(&self, from: &E164, to: &E164, since: DateTime<Utc>) -> Result<Vec<Listed>, CarrierError> {

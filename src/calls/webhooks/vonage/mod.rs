@@ -1,8 +1,10 @@
 //! `/webhooks/vonage`: a call wants an answer (`answer`, by GET or POST), something becomes of a call (`event`), or of the leg to our
-//! media socket (`stream`), whose end is answered with what comes next. Nothing is believed, and nothing stored, before the token verifies.
+//! media socket (`stream`), whose end is answered with what comes next; or a call is handed over (`dial`, `consult`). Nothing is believed, and nothing stored, before the token verifies.
 //!
 //! Each token is good for one effect. What comes again is answered with what its call still waits for, in case that the carrier has lost
 //! our answer, and changes nothing else.
+
+mod incoming;
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use axum::{
 use serde::Deserialize;
 use trunkline_base::{CallId, Personal};
 use trunkline_control::{
-    error::{ApiError, ErrorBody, ErrorCode},
+    error::{ApiError, ErrorBody},
     http::Params,
     lookup,
     tenant::TenantId,
@@ -27,21 +29,21 @@ use trunkline_media::{
         AnsweredBy, CarrierStatus,
         vonage::{
             ACCOUNT_HEADER, CALL_HEADER, TOKEN_HEADER,
-            event::{AnswerWebhook, Answerer, EventKind, EventWebhook, NotAWebhook},
+            event::{Answerer, EventKind, EventWebhook},
             ncco::{Ncco, SocketLeg},
-            signature::{Claims, Payload, unverified},
         },
     },
 };
 use url::form_urlencoded;
 
+use self::incoming::{Content, Incoming, Signer};
 use crate::calls::{
     Calls,
-    account::{CarrierAccount, authorization, vonage_signer},
+    account::CarrierAccount,
+    control,
     registry::Resumption,
     ring::{Answered, Caller},
     state::Report,
-    status::Receipt,
 };
 
 /// How much of a caller's name is kept, where they have no number.
@@ -50,78 +52,12 @@ const MAX_NAME: usize = 64;
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::calls) struct Kind {
-    /// `answer`, `event` or `stream`, as in the address that was handed out. Without it, the fields tell.
-    #[param(pattern = "^(answer|event|stream)$", example = "answer")]
+    /// `answer`, `event`, `stream`, `dial` or `consult`, as in the address that was handed out. Without it, the fields tell.
+    #[param(pattern = "^(answer|event|stream|dial|consult)$", example = "answer")]
     kind: Option<String>,
-    /// Whose event it is: required for `stream`.
+    /// Whose event it is: required for `stream`, `dial` and `consult`.
     #[param(value_type = Option<uuid::Uuid>)]
     conversation: Option<String>,
-}
-
-/// A request of the carrier, as it came.
-struct Incoming {
-    headers: HeaderMap,
-    content: Content,
-}
-
-enum Content {
-    Body(Bytes),
-    Query(Vec<(String, String)>),
-}
-
-impl Incoming {
-    fn payload(&self) -> Payload<'_> {
-        match &self.content {
-            Content::Body(body) => Payload::Body(body),
-            Content::Query(query) => Payload::Query(query),
-        }
-    }
-
-    fn answer(&self) -> Result<AnswerWebhook, NotAWebhook> {
-        match &self.content {
-            Content::Body(body) => AnswerWebhook::of_json(body),
-            Content::Query(query) => AnswerWebhook::of_query(query),
-        }
-    }
-
-    fn event(&self) -> Result<EventWebhook, NotAWebhook> {
-        match &self.content {
-            Content::Body(body) => EventWebhook::of_json(body),
-            Content::Query(query) => EventWebhook::of_query(query),
-        }
-    }
-
-    /// What it is about, where the address doesn't say: what wants an answer says nothing of what has happened.
-    fn kind(&self) -> &'static str {
-        match self.event().map(|event| event.kind) {
-            Ok(EventKind::Unknown(word)) if word.is_empty() => "answer",
-            _ => "event",
-        }
-    }
-
-    /// The account among these that signed it, and what the token says.
-    fn signer(&self, accounts: Vec<Arc<CarrierAccount>>) -> Result<Signer, ApiError> {
-        vonage_signer(accounts, &self.headers, self.payload())
-            .map(|(account, claims)| Signer { account, claims })
-            .ok_or_else(refused)
-    }
-
-    /// What it says of its account before it is believed.
-    fn claims(&self) -> Result<Claims, ApiError> {
-        unverified(authorization(&self.headers)).map_err(|_| refused())
-    }
-}
-
-/// Who signed a request.
-struct Signer {
-    account: Arc<CarrierAccount>,
-    claims: Claims,
-}
-
-impl Signer {
-    fn receipt(&self) -> Receipt {
-        Receipt::new(Provider::Vonage, &self.claims.api_key, &self.claims.jti)
-    }
 }
 
 /// A call of Vonage's
@@ -194,13 +130,6 @@ pub(in crate::calls) async fn vonage_post(
     receive(&calls, query, Incoming { headers, content: Content::Body(body) }).await
 }
 
-/// The request is nobody's, or somebody else's than it says.
-fn refused() -> ApiError {
-    metrics::counter!("trunkline_webhooks_refused_total").increment(1);
-    let message = "The token does not verify with this account's signature secret";
-    ApiError::new(ErrorCode::WebhookSignatureInvalid, message)
-}
-
 async fn receive(calls: &Calls, query: Kind, incoming: Incoming) -> Result<Response, ApiError> {
     let conversation = query.conversation.as_deref().and_then(|id| id.parse::<CallId>().ok());
     match (query.kind.as_deref().unwrap_or_else(|| incoming.kind()), conversation) {
@@ -208,9 +137,12 @@ async fn receive(calls: &Calls, query: Kind, incoming: Incoming) -> Result<Respo
         ("answer", None) => answer(calls, &incoming).await,
         ("event", _) => event(calls, conversation, &incoming).await,
         ("stream", Some(id)) => stream(calls, id, &incoming).await,
+        (kind @ ("dial" | "consult"), Some(id)) => handed_over(calls, id, kind, &incoming).await,
         _ => {
             anybodys(calls, &incoming).await?;
-            Err(ApiError::field("kind", "must be answer, event or stream; stream needs a conversation"))
+            let message =
+                "must be answer, event, stream, dial or consult; stream, dial and consult need a conversation";
+            Err(ApiError::field("kind", message))
         }
     }
 }
@@ -327,6 +259,14 @@ async fn event(calls: &Calls, conversation: Option<CallId>, incoming: &Incoming)
         Some(id) => Some(id),
         None => lookup::call(&calls.control().db, Provider::Vonage, uuid).await?.map(|(_, id)| id),
     };
+    let id = match (id, &event.kind, &event.conversation_uuid) {
+        // It names no leg either.
+        (None, EventKind::Recorded { .. }, Some(theirs)) => {
+            let signer = anybodys(calls, incoming).await?;
+            calls.call_of_conversation(&signer.account, theirs).await?
+        }
+        (id, ..) => id,
+    };
     let Some(id) = id else {
         anybodys(calls, incoming).await?;
         return Ok(StatusCode::OK.into_response());
@@ -362,6 +302,9 @@ async fn take(
             };
             calls.on_answered_by(tenant, id, uuid, by).await?;
         }
+        (EventKind::Recorded { url, duration, .. }, _) => {
+            calls.on_vonage_recording(tenant, id, &signer.account, url, *duration).await?;
+        }
         (EventKind::Problem(_), _) => {
             // In the vendor's words, which may quote what it was told.
             tracing::warn!(call = %id, "the carrier could not do what its document says");
@@ -387,6 +330,10 @@ async fn stream(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Respon
         EventKind::Status(status) => event.is_socket() && status.is_terminal() && status != CarrierStatus::Completed,
         _ => false,
     };
+    if calls.0.transfers.is_under_way(id) {
+        // The caller is on their way to somebody else, or back: nothing takes the place of this leg.
+        return Ok(StatusCode::OK.into_response());
+    }
     if is_lost {
         return resume(calls, tenant, id, &signer).await;
     }
@@ -434,17 +381,41 @@ async fn resume(calls: &Calls, tenant: TenantId, id: CallId, signer: &Signer) ->
     Ok(answer)
 }
 
+/// What becomes of the leg to somebody whom a caller is handed to.
+async fn handed_over(calls: &Calls, id: CallId, kind: &str, incoming: &Incoming) -> Result<Response, ApiError> {
+    let Ok(event) = incoming.event() else {
+        anybodys(calls, incoming).await?;
+        return Err(ApiError::field("uuid", "is missing, or cannot be read"));
+    };
+    let Some((tenant, signer)) = authorised(calls, id, incoming).await? else {
+        return Ok(document(&Ncco::empty()));
+    };
+    let receipt = signer.receipt();
+    match kind {
+        "dial" => control::dialled_on_vonage(calls, tenant, id, signer.account, &event, &receipt).await,
+        _ => control::consult_on_vonage(calls, tenant, id, &event, &receipt).await,
+    }
+}
+
 fn connect(calls: &Calls, id: CallId, account: &CarrierAccount, uuid: &str, token: &str) -> Response {
+    document(&stream_document(calls, id, account, uuid, token))
+}
+
+/// The document that connects a call to its media socket.
+pub(in crate::calls) fn stream_document(
+    calls: &Calls,
+    id: CallId,
+    account: &CarrierAccount,
+    uuid: &str,
+    token: &str,
+) -> Ncco {
     let (uri, event_url) = (calls.stream_url(Provider::Vonage, id), calls.webhook_url(Provider::Vonage, "stream", id));
     let headers = [(CALL_HEADER, uuid), (ACCOUNT_HEADER, account.account_ref()), (TOKEN_HEADER, token)];
     let leg = SocketLeg { uri: &uri, rate: account.line().rate, headers: &headers, event_url: &event_url, from: None };
-    match Ncco::empty().socket(&leg) {
-        Ok(ncco) => document(&ncco),
-        Err(error) => {
-            tracing::error!(call = %id, %error, "a call cannot be connected");
-            document(&Ncco::empty())
-        }
-    }
+    Ncco::empty().socket(&leg).unwrap_or_else(|error| {
+        tracing::error!(call = %id, %error, "a call cannot be connected");
+        Ncco::empty()
+    })
 }
 
 fn document(ncco: &Ncco) -> Response {
