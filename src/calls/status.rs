@@ -157,8 +157,9 @@ impl Calls {
         state: &CallState,
         status: CarrierStatus,
     ) -> Result<bool, DbError> {
-        // Its own task closes it. Another node's notices that its stream is gone, and asks; a call that nobody answered has none.
-        let elsewhere = state.leased && (state.answered || status == CarrierStatus::Completed);
+        // Its own task closes it. Another node's notices that its stream is gone, and asks; a call that nobody answered has none, nor has
+        // one that was hung up while it rang.
+        let elsewhere = state.leased && (state.answered || (status == CarrierStatus::Completed && !state.ending));
         if state.over || self.0.registry.contains(id) || elsewhere {
             return Ok(false);
         }

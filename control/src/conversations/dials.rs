@@ -311,10 +311,10 @@ pub async fn adopt(
     .fetch_optional(tx.connection())
     .await?;
     let Some(dial) = dial else { return Ok(Adopted::NotDialled) };
-    // Asked once the dial is locked: whoever had it may have written that just now.
+    // A statement of its own: one that waits for the lock does not see what its holder has written of other tables.
     let known = sqlx::query_scalar!(
-        r#"select exists (select from call_legs where tenant_id = $1 and conversation_id = $2
-                          and provider = $3 and provider_call_id = $4) as "is!""#,
+        r#"select exists (select from call_legs l where l.tenant_id = $1 and l.conversation_id = $2
+                          and l.provider = $3 and l.provider_call_id = $4) as "known!""#,
         tenant.as_uuid(),
         id.as_uuid(),
         provider.name(),
@@ -347,6 +347,18 @@ pub async fn adopt(
     }
     settle(tx, tenant, id, "placed").await?;
     Ok(Adopted::Now)
+}
+
+/// Keeps everybody else from settling a dial until the transaction ends.
+pub async fn hold(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<(), DbError> {
+    sqlx::query_scalar!(
+        "select state from dials where tenant_id = $1 and conversation_id = $2 for update",
+        tenant.as_uuid(),
+        id.as_uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// Settles a dial: the carrier has no such call. False if it was settled already.

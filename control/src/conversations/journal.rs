@@ -230,7 +230,9 @@ async fn end(
     let counted = sqlx::query_as!(
         Counted,
         r#"update conversations
-           set status = $3, end_reason = $4, end_time = $5,
+           set status = $3, end_time = $5,
+               -- To whoever had the call it looked as if somebody else had ended it.
+               end_reason = case when $4 in ('caller_hangup', 'canceled') and ending_reason = 'api_hangup' then 'api_hangup' else $4 end,
                duration_seconds = case when answered_at is null then 0
                    else greatest(0, round(extract(epoch from ($5 - answered_at))))::int end,
                (search, response_ms) = (

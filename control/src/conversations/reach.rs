@@ -101,7 +101,8 @@ pub async fn set_consult_status(
 /// Notes that a call is being ended for the API, whoever keeps it alive: what its carrier asks from now on is answered with the end.
 pub async fn set_ending(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<(), DbError> {
     sqlx::query!(
-        "update conversations set ending_at = coalesce(ending_at, now()), version = version + 1
+        "update conversations
+         set ending_at = coalesce(ending_at, now()), ending_reason = coalesce(ending_reason, 'api_hangup'), version = version + 1
          where tenant_id = $1 and id = $2 and end_time is null",
         tenant.as_uuid(),
         id.as_uuid(),

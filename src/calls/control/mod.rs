@@ -20,7 +20,7 @@ use trunkline_base::{CallId, Clock, E164, Personal, SystemClock};
 use trunkline_control::{
     agents::store as agents,
     auth::{Allowed, Member},
-    conversations::reach,
+    conversations::{calls as stored, dials, reach},
     error::{ApiError, ErrorBody, ErrorCode},
     http::{Body, Envelope, PathId, ReadRefusals, Reply, WriteRefusals},
     tenant::TenantId,
@@ -276,15 +276,20 @@ impl Calls {
             Some(provider) => self.account_of_call(&call, provider).await?,
             None => None,
         };
-        let Some(leg) = call.provider_call_id else {
-            return Err(ApiError::overloaded("The carrier has not said yet whether it has the call; try again", LATER));
-        };
-        let Some(account) = account else {
+        if call.provider_call_id.is_some() && account.is_none() {
             return Err(ApiError::overloaded("No node has the call, and its carrier's account is gone", LATER));
-        };
+        }
         let mut tx = self.control().db.begin(tenant).await?;
+        // Whoever is told just now that the carrier has the call comes before this, or sees it.
+        dials::hold(&mut tx, tenant, id).await?;
         reach::set_ending(&mut tx, tenant, id).await?;
+        let leg = stored::read(&mut tx, tenant, id).await?.and_then(|call| call.provider_call_id);
         tx.commit().await?;
+        let (Some(leg), Some(account)) = (leg, account) else {
+            // The carrier has not said yet whether it has the call: it is ended as soon as it says so, and not placed if it has not.
+            self.tell_state(tenant, id);
+            return Ok(());
+        };
         account.hang_up(&leg).await.map_err(|error| {
             ApiError::new(ErrorCode::ExternalApiError, format!("The carrier does not end the call: {error}"))
         })?;
