@@ -23,10 +23,10 @@ use crate::{
 };
 
 /// Somebody whom calls are handed to.
-const DESK: &str = "+14155550123";
+pub(crate) const DESK: &str = "+14155550123";
 
 /// A caller who listens until somebody ends the call.
-fn patient() -> [Step; 1] {
+pub(crate) fn patient() -> [Step; 1] {
     [Step::WaitForEnd { timeout: ms(40_000) }]
 }
 
@@ -39,7 +39,7 @@ async fn greeted(world: &World, steps: impl IntoIterator<Item = Step>) -> (Ongoi
     (call, id)
 }
 
-async fn tell(api: &Api, id: &str, what: &str, body: Value) {
+pub(crate) async fn tell(api: &Api, id: &str, what: &str, body: Value) {
     let accepted = api.post(&format!("/v1/conversations/{id}/{what}"), &body).await.unwrap();
     assert_eq!((&accepted["conversation_id"], &accepted["status"]), (&json!(id), &json!("accepted")));
 }
@@ -51,7 +51,7 @@ async fn refusal(api: &Api, id: &str, what: &str, body: Value) -> (u16, Value) {
     }
 }
 
-fn outcomes(told: &Told) -> Vec<TransferOutcome> {
+pub(crate) fn outcomes(told: &Told) -> Vec<TransferOutcome> {
     let outcome = |kind: &CallEventKind| match kind {
         CallEventKind::Transfer { state: TransferState::Over, outcome, .. } => outcome.clone(),
         _ => None,
@@ -163,7 +163,10 @@ async fn without_redis_another_node_can_only_hang_up() {
     let report = report(call).await;
     assert_eq!(report.status, CallStatus::Completed);
     assert!(report.requests.iter().any(|request| request.field("Status") == Some("completed")));
+    // To the node that had the call, its stream has ended; what is stored is why.
     assert_eq!(world.watch.ended(&id).await.ended(), [EndReason::CallerHangup]);
+    let stored = world.until_over(&id).await;
+    assert_eq!((&stored["status"], &stored["end_reason"]), (&"completed".into(), &"api_hangup".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +270,7 @@ async fn a_caller_who_hangs_up_during_the_consultation_takes_it_with_them() {
 }
 
 /// An agent that may hand callers over to the front desk.
-fn with_desk(scene: Scene, mode: &str) -> Scene {
+pub(crate) fn with_desk(scene: Scene, mode: &str) -> Scene {
     let target = json!({ "name": "Front desk", "number": DESK, "mode": mode });
     scene
         .agent("/call_config/transfer_targets", json!([target]))

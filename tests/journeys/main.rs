@@ -4,13 +4,16 @@
 
 mod bad_frames;
 mod carrier;
+mod carriers;
 mod control;
 mod crash;
 mod drain;
+mod endings;
 mod hearing;
 mod interruptions;
 mod live;
 mod llm_fails;
+mod machines;
 mod nodes;
 mod on_record;
 mod outbound;

@@ -98,6 +98,28 @@ async fn a_carrier_that_has_certainly_not_dialled_is_asked_once_more() {
     world.settled().await;
 }
 
+/// Somebody ends a call of which the carrier has not said yet whether it has it: it is ended as soon as that is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_given_up_before_the_carrier_answers_is_hung_up() {
+    let told_at_the_end = &[StatusEvent::Initiated, StatusEvent::Ringing, StatusEvent::Answered];
+    let world = asked(CreateFault::Hang { dials: true }, told_at_the_end).await;
+    let body = to(CALLEE);
+    let give_up = async {
+        let ongoing = world.placed().await;
+        let listed = world.api.get("/v1/conversations").await.unwrap();
+        let id = listed["conversations"][0]["id"].as_str().unwrap().to_owned();
+        let accepted = world.api.post(&format!("/v1/conversations/{id}/hangup"), &json!({})).await.unwrap();
+        assert_eq!(accepted["status"], "accepted");
+        (id, report(ongoing).await)
+    };
+    let (_, (id, report)) = tokio::join!(world.dial(&body, None), give_up);
+    assert!(report.answered.is_none(), "nobody was spoken to");
+    let over = world.over(&id).await;
+    assert_eq!((&over["status"], &over["end_reason"]), (&"failed".into(), &"api_hangup".into()));
+    assert_eq!((world.creates(), world.dials().await), (1, 1));
+    world.settled().await;
+}
+
 /// A process on whose behalf somebody is called who answers only after it was killed.
 async fn killed(name: &str, twilio: impl FnOnce(&mut TwilioConfig), wait_for_answer: bool) {
     let mut scene = Scene::default();

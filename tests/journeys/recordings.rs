@@ -25,7 +25,7 @@ fn recorded() -> Scene {
 }
 
 impl World {
-    async fn recording(&self, method: Method, id: &str, headers: &[(header::HeaderName, &str)]) -> Response {
+    pub(crate) async fn recording(&self, method: Method, id: &str, headers: &[(header::HeaderName, &str)]) -> Response {
         let url = format!("{}/v1/conversations/{id}/recording", self.url);
         let mut request = self.http.request(method, url).bearer_auth(self.api.token().expose());
         for (name, value) in headers {

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ use trunkline_sim::{
     vonage::{Application, VonageConfig, VonageSim},
 };
 
-use crate::{hearing, vonage, watch::Watch};
+use crate::{carriers::Carrier, hearing, vonage, watch::Watch};
 
 /// How long anything is waited for: far longer than it takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -65,6 +65,8 @@ pub(crate) struct Scene {
     pub(crate) objects: Objects,
     /// The server's keys of Deepgram, OpenAI and ElevenLabs.
     pub(crate) keys: [&'static str; 3],
+    /// Whether the server does jobs too, as the analysis of calls that are over.
+    pub(crate) jobs: bool,
 }
 
 impl Default for Scene {
@@ -108,6 +110,7 @@ impl Default for Scene {
             redis: None,
             objects: Objects::default(),
             keys: [KEY; 3],
+            jobs: false,
         }
     }
 }
@@ -159,14 +162,16 @@ impl Scene {
     }
 
     pub(crate) async fn start(self) -> World {
-        let (agent, max_calls, redis) = (self.agent.clone(), self.max_calls, self.redis.clone());
+        let (agent, max_calls, redis, run_jobs) = (self.agent.clone(), self.max_calls, self.redis.clone(), self.jobs);
         let (callees, faults) = (self.twilio.callees.clone(), self.twilio.creates.clone());
+        let (vonage_callees, vonage_faults) = (self.vonage.callees.clone(), self.vonage.creates.clone());
         let objects = self.objects.clone();
         let Sims { deepgram, openai, elevenlabs, twilio, vonage, vendors } = self.simulate().await;
         let data = std::env::temp_dir().join(format!("trunkline-journeys-{}", std::process::id()));
         let mut settings = Settings {
             max_calls,
             record: false,
+            run_jobs,
             objects,
             // The most that there is: these machines are busy with many calls at once.
             lead_ms: 200,
@@ -193,12 +198,15 @@ impl Scene {
             twilio,
             faults,
             vonage,
+            vonage_callees,
+            vonage_faults,
             url,
             server,
             watch,
             http,
             api,
             callees,
+            dialling: tokio::sync::Mutex::default(),
             settings,
             scratch,
         }
@@ -227,12 +235,18 @@ pub(crate) struct World {
     /// What goes wrong when they are placed.
     pub(crate) faults: Creates,
     pub(crate) vonage: VonageSim,
+    /// Whom calls reach that are placed at Vonage.
+    pub(crate) vonage_callees: Directory<PhoneConfig>,
+    /// What goes wrong when they are placed.
+    pub(crate) vonage_faults: Creates,
     pub(crate) url: String,
     pub(crate) server: Server,
     pub(crate) watch: Arc<Watch>,
     pub(crate) http: reqwest::Client,
     /// The API, as the tenant's owner.
     pub(crate) api: Api,
+    /// Who has the agent call somebody just now.
+    pub(crate) dialling: tokio::sync::Mutex<()>,
     settings: Settings,
     scratch: ScratchDb,
 }
@@ -286,6 +300,19 @@ impl World {
         .unwrap()
     }
 
+    /// Which conversation one of a carrier's calls is: waits until it is one.
+    pub(crate) async fn conversation_of(&self, carrier: Carrier, name: &str) -> String {
+        let looking = async {
+            loop {
+                if let Some((_, id)) = lookup::call(&self.scratch.db, carrier.provider(), name).await.unwrap() {
+                    return id.to_string();
+                }
+                tokio::time::sleep(ms(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, looking).await.expect("the call is stored")
+    }
+
     /// Where the server keeps what it keeps.
     pub(crate) fn data(&self) -> &std::path::Path {
         &self.settings.data
@@ -315,16 +342,17 @@ impl World {
     /// Waits until a conversation is stored as over.
     pub(crate) async fn until_over(&self, id: &str) -> Value {
         let path = format!("/v1/conversations/{id}");
-        let waiting = async {
-            loop {
-                let stored = self.api.get(&path).await.unwrap_or_default();
-                if stored["end_time"].is_string() {
-                    return stored;
-                }
-                tokio::time::sleep(ms(20)).await;
+        let begun = Instant::now();
+        loop {
+            let stored = self.api.get(&path).await;
+            if let Ok(stored) = &stored
+                && stored["end_time"].is_string()
+            {
+                return stored.clone();
             }
-        };
-        tokio::time::timeout(LIMIT, waiting).await.expect("the conversation is over in time")
+            assert!(begun.elapsed() < LIMIT, "the conversation is not over in time: {stored:#?}");
+            tokio::time::sleep(ms(20)).await;
+        }
     }
 
     /// Waits until every call is forgotten and no vendor's socket is open.

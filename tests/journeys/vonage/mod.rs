@@ -1,8 +1,12 @@
 //! Calls by way of Vonage.
 
 mod calls;
+pub(crate) mod line;
+mod outbound;
 mod raw;
+mod recordings;
 mod simulated;
+mod transfers;
 mod webhooks;
 
 use serde_json::{Value, json};

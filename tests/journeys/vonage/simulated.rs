@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 use trunkline_media::event::{EndReason, Speaker};
 use trunkline_sim::{
     openai::Rule,
-    phone::{PhoneConfig, Step, StreamEnd},
-    vonage::{CallReport, EventDelivery, InboundCall, LegStatus},
+    phone::{Step, StreamEnd},
+    vonage::{CallReport, EventDelivery, LegStatus},
 };
 
-use super::MSISDN;
+use super::line::{id_of, report};
 use crate::{
     hearing::{assert_heard, follow, heard, words},
     world::{ANSWER, GREETING, Scene, World, clip, ms},
@@ -18,22 +18,7 @@ const FAREWELL: &str = "Thank you for calling the workshop, goodbye and take goo
 
 /// Somebody calls, and all of it is told at the end.
 async fn call(world: &World, steps: impl IntoIterator<Item = Step>) -> CallReport {
-    let url = format!("{}/webhooks/vonage", world.url);
-    let call = InboundCall {
-        from: "14155550100".into(),
-        to: MSISDN.into(),
-        answer_url: Some(url.clone()),
-        event_url: Some(url),
-        phone: PhoneConfig { steps: steps.into_iter().collect(), ..PhoneConfig::default() },
-        ..InboundCall::default()
-    };
-    let call = world.vonage.ring(call).unwrap();
-    tokio::time::timeout(ms(120_000), call.report()).await.expect("the call comes to its end").unwrap()
-}
-
-/// The conversation's id of a call, which its stream's address tells.
-fn id_of(report: &CallReport) -> String {
-    report.streams[0].url.rsplit('/').next().unwrap().to_owned()
+    report(world.ring_vonage(steps)).await
 }
 
 fn finish() -> Step {
