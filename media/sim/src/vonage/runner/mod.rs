@@ -310,7 +310,9 @@ impl Runner {
                 Action::Talk(talk) => self.talk(talk).await?,
                 Action::Input(input) => self.input(input).await?,
                 Action::Record { event_url } => self.record(event_url),
-                Action::Stream(_) => drop(self.wait(Company::none(), sleep(STREAM)).await?),
+                Action::Stream(_) => {
+                    self.wait(Company::none(), sleep(STREAM)).await?;
+                }
                 Action::Wait(seconds) => {
                     self.wait(Company::none(), sleep(Duration::from_secs_f64(seconds))).await?;
                 }
