@@ -141,7 +141,7 @@ pub enum AnsweredBy {
     MachineReady,
     /// A fax.
     Fax,
-    /// An assistant that asks who calls before it lets anybody through.
+    /// An assistant that asks who calls before it lets anybody through. Neither Twilio nor Vonage tells of it.
     CallScreening,
     /// The carrier could not tell.
     Unknown,

@@ -1,4 +1,7 @@
 //! What Twilio's detection says of who answered a call that we placed.
+//!
+//! It has no word for a telephone that asks who calls before it rings: to Twilio that is a human, or a machine if the question is long.
+//! Nothing here guesses more than is said.
 
 use crate::telephony::AnsweredBy;
 
