@@ -55,7 +55,8 @@ pub(super) fn routes() -> OpenApiRouter<Calls> {
 
 /// Hang up
 ///
-/// Ends the call at once, in the middle of a word. Where no node answers for the call, its carrier is told to end it.
+/// Ends the call at once, in the middle of a word. Where no node answers for the call, its carrier is told to end it; a call of which the
+/// carrier has not said yet whether it has it is ended as soon as it says so, and not placed if it has not.
 #[utoipa::path(
     post, path = "/v1/conversations/{conversation_id}/hangup", tag = "conversations", operation_id = "hang_up_call", security(("bearer" = [])),
     params(("conversation_id" = Uuid, Path)),

@@ -52,17 +52,31 @@ pub(in crate::calls) enum Progress {
 
 /// The transfers under way at this node.
 #[derive(Debug, Default)]
-pub(in crate::calls) struct Transfers(DashMap<CallId, mpsc::Sender<Progress>>);
+pub(in crate::calls) struct Transfers(DashMap<CallId, UnderWay>);
+
+#[derive(Debug)]
+struct UnderWay {
+    told: mpsc::Sender<Progress>,
+    /// The caller is taken from the stream.
+    moving: bool,
+}
 
 impl Transfers {
     /// Tells whoever waits for it; a repeat and what nobody waits for is dropped. Says whether somebody did.
     pub(super) fn tell(&self, id: CallId, progress: Progress) -> bool {
-        self.0.get(&id).is_some_and(|waiting| waiting.try_send(progress).is_ok())
+        self.0.get(&id).is_some_and(|under_way| under_way.told.try_send(progress).is_ok())
     }
 
-    /// Whether a call is being handed over: then the end of its stream means nothing.
-    pub(in crate::calls) fn is_under_way(&self, id: CallId) -> bool {
-        self.0.contains_key(&id)
+    /// Whether a caller is on their way to somebody else: then the end of the stream means nothing. One who is only held meanwhile is not.
+    pub(in crate::calls) fn is_moving(&self, id: CallId) -> bool {
+        self.0.get(&id).is_some_and(|under_way| under_way.moving)
+    }
+
+    /// Notes that the carrier is asked to take a caller from the stream, or that it has not.
+    pub(super) fn set_moving(&self, id: CallId, on: bool) {
+        if let Some(mut under_way) = self.0.get_mut(&id) {
+            under_way.moving = on;
+        }
     }
 }
 
@@ -81,7 +95,7 @@ impl Drop for Place {
 impl Place {
     fn take(leg: LiveCarrier) -> Self {
         let (tell, told) = mpsc::channel(8);
-        leg.calls.0.transfers.0.insert(leg.id, tell);
+        leg.calls.0.transfers.0.insert(leg.id, UnderWay { told: tell, moving: false });
         Self { leg, told }
     }
 }

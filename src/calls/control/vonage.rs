@@ -9,7 +9,7 @@
 //! get a `conversation` that ends with the first who leaves.
 //!
 //! The leg to our media socket is over once the caller's is somewhere else. What is told of that means nothing
-//! ([`Transfers::is_under_way`](super::Transfers::is_under_way)).
+//! ([`Transfers::is_moving`](super::Transfers::is_moving)).
 
 use std::sync::Arc;
 
@@ -128,7 +128,9 @@ impl LiveCarrier {
         let account = self.at_vonage().map_err(TransferOutcome::failed)?;
         // Before it is so: the stream may end before the carrier's answer is here.
         let _ = steps.send(TransferStep::Moving).await;
+        self.calls.0.transfers.set_moving(self.id, true);
         if let Err(error) = account.rest().transfer(&self.provider_call_id, ncco).await {
+            self.calls.0.transfers.set_moving(self.id, false);
             let _ = steps.send(TransferStep::Stayed).await;
             return Err(TransferOutcome::failed(error.to_string()));
         }
