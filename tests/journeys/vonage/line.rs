@@ -43,7 +43,7 @@ impl World {
     /// Waits until Vonage rings somebody, by a number without its plus.
     pub(crate) async fn vonage_rings(&self, number: &str) {
         let ringing = async {
-            while !self.vonage.legs_to(number).iter().any(|status| *status == LegStatus::Ringing) {
+            while !self.vonage.legs_to(number).contains(&LegStatus::Ringing) {
                 tokio::time::sleep(ms(20)).await;
             }
         };

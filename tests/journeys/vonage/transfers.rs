@@ -177,6 +177,27 @@ async fn a_target_that_takes_the_call_is_connected_with_the_caller() {
     world.settled().await;
 }
 
+/// A caller who is held while somebody is asked is still on their stream: one that is lost meanwhile comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_lost_during_the_consultation_comes_back() {
+    let world = with_desk(Scene::default(), "warm").start().await;
+    let takes = [Step::Silence(ms(300)), Step::Dtmf("1".into()), Step::Silence(ms(500)), Step::HangUp];
+    desk(&world, Callee::answers(Answerer::Human).after(ms(8_000)), takes);
+    // It is lost while the desk rings, which is long after the agent's last words.
+    let quiet = Step::WaitForAgentToFinish { quiet: ms(500) };
+    let steps = [quiet, Step::Silence(ms(3_000)), Step::Drop, Step::WaitForEnd { timeout: ms(40_000) }];
+    let (call, id) = greeted(&world, steps).await;
+    to_desk(&world, &id).await;
+    let consult = world.placed_at_vonage().await;
+    let (report, consult) = tokio::join!(report(call), report(consult));
+    let told = world.watch.ended(&id).await;
+    assert_eq!((told.ended(), outcomes(&told)), (vec![EndReason::Transferred], vec![TransferOutcome::Connected]));
+    assert_eq!((report.streams.len(), consult.conversations.len()), (2, 1));
+    assert_eq!(report.conversations, [ConversationRecord { name: id.clone(), met: true }]);
+    assert_eq!(stored(&world, &id).await, words("completed", "transferred"));
+    world.settled().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_does_not_take_the_call_leaves_the_caller_with_the_agent() {
     let tried = async |callee: Callee, steps: Vec<Step>, outcome, leg: &str| {
