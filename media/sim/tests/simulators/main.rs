@@ -28,6 +28,7 @@ mod twilio_rest;
 mod twilio_world;
 mod voice_coded;
 mod voice_flite;
+mod vonage_bridging;
 mod vonage_call;
 mod vonage_outbound;
 mod vonage_rest;

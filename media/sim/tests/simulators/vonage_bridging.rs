@@ -1,10 +1,9 @@
 //! Calls that are joined with others: by a number that is called, in a conversation, and by a key; and calls that are recorded.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod vonage_world;
-
 use std::time::Duration;
 
+use crate::vonage_world::{APPLICATION, CALLER, LIMIT, NUMBER, World, loud, soon, start, vendor, voice};
 use serde_json::{Value, json};
 use trunkline_sim::{
     phone::{Answer, Answerer, Callee, Directory, Greeting},
@@ -13,7 +12,6 @@ use trunkline_sim::{
         phone::{PhoneConfig, Speech, Step},
     },
 };
-use vonage_world::{APPLICATION, CALLER, LIMIT, NUMBER, World, loud, soon, start, vendor, voice};
 
 const DESK: &str = "14155550123";
 
