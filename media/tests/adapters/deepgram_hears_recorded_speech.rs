@@ -1,5 +1,4 @@
 //! The Deepgram session against the simulated vendor, whose words are earned by recognising recordings of people.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,4 @@
 //! A user-given address is connected to only if the guard lets it, whichever driver is asked to; the operator's own always is.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::{sync::Arc, time::Duration};
 

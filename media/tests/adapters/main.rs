@@ -1,6 +1,7 @@
 //! The adapters of vendors and carriers against the simulators, and against peers that do what no simulator would.
 //!
 //! One program: each test program is linked with all that they share. What counts metrics has one of its own.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod accounts;
 mod deepgram_hears_recorded_speech;

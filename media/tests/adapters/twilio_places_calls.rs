@@ -1,5 +1,4 @@
 //! A call is placed once, and whoever asked knows whether it may have been, whatever becomes of the answer.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

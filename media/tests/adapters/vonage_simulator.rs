@@ -1,5 +1,4 @@
 //! What the simulated Vonage signs, says and plays is what our side of it reads, and the other way round. Neither knows the other's code.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::result_large_err, reason = "tungstenite's callback has it so")]
 
 use std::{

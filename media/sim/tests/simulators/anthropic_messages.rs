@@ -1,5 +1,4 @@
 //! Answers come in the events that Anthropic documents, and what it refuses is refused in its words.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! What a simulated Deepgram does wrong when its script says so.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
-
 use std::time::{Duration, Instant};
 
 use crate::deepgram_client::{Client, End, LIMIT, all_closed, config, nova_transcript, spoken, start};

@@ -1,7 +1,5 @@
 //! Streaming Flux over a real socket.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
-
 use std::time::Duration;
 
 use crate::deepgram_client::{Client, End, config, library, spoken, start};

@@ -1,7 +1,5 @@
 //! Keys, tokens, validation, files and TLS.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
-
 use std::{
     sync::{
         Arc,

@@ -1,5 +1,4 @@
 //! Every scripted fault strikes where it says, counted in audio sent.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Speech over HTTP, and the account's lists with their pages.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

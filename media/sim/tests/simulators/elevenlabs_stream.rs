@@ -1,5 +1,4 @@
 //! One utterance a socket: text is buffered by the schedule, comes back as speech that can be read, and ends the documented way.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

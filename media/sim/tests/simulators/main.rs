@@ -1,6 +1,7 @@
 //! The simulators over real sockets, asked as their vendors' documents say, by clients that know nothing of how they are made.
 //!
 //! One program: each test program is linked with all that they share.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod anthropic_messages;
 mod deepgram_client;

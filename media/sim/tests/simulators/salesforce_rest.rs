@@ -1,5 +1,4 @@
 //! Tokens are given to those who may have them; records are checked, kept and found as Salesforce does it.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Tokens say what they are asked to say, the list of keys is what signed them, and nobody may write what is the server's.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Objects are kept and signed for; errors have the vendor's odd statuses.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

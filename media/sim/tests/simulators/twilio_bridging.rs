@@ -1,7 +1,5 @@
 //! Calls that are joined with others: by a number that is dialled, in a room, and by a key.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::Duration;
 
 use crate::twilio_world::{NUMBER, TOKEN, World, loopback, soon, vendor};

@@ -1,7 +1,5 @@
 //! Calls from the first ring to the last callback, against a server that answers webhooks and media over real sockets.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::Duration;
 
 use crate::twilio_world::{ACCOUNT, LIMIT, LOUD, NUMBER, TOKEN, World, loopback, soon, vendor};

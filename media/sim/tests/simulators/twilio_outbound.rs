@@ -1,7 +1,5 @@
 //! Calls placed by REST: who picks up, what is told of it, and requests whose answers go wrong.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::{Duration, Instant};
 
 use crate::twilio_world::{ACCOUNT, LIMIT, NUMBER, TOKEN, World, loopback, soon, vendor};

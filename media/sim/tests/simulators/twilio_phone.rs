@@ -1,7 +1,5 @@
 //! A phone against a media server over real sockets.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::Duration;
 
 use crate::twilio_world::{LOUD, Peer, World, payload, soon};

@@ -1,7 +1,5 @@
 //! The REST API over real sockets.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::Duration;
 
 use crate::twilio_world::{ACCOUNT, LIMIT, NUMBER, Peer, TOKEN, World, loopback, soon, vendor};

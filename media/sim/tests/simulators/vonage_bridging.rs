@@ -1,5 +1,4 @@
 //! Calls that are joined with others: by a number that is called, in a conversation, and by a key; and calls that are recorded.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

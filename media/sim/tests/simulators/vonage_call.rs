@@ -1,5 +1,4 @@
 //! Calls that come in, from the first event to the last, against a server that answers webhooks and media over real sockets.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Calls that are placed by REST: whom they reach, what becomes of them, and what is found out about who answers.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! The account, its applications and its calls answer those who may ask, in Vonage's words.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Whether a vendor takes a key, asked over real sockets of the vendors' simulators, healthy and at fault.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod anthropic;
 mod deepgram;

@@ -3,7 +3,6 @@
 //! Its "speech" is exact, so that a lost or doubled word shows: every sample of the caller's word number `n` is the byte `n`, and
 //! `0xFF` is silence. It speaks the vendor's protocols as far as the driver depends on them.
 #![allow(dead_code, unreachable_pub, reason = "two test programs share it")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod peer;
 pub mod recogniser;

@@ -1,6 +1,5 @@
 //! A tiny HTTP/1.1 server that answers from a list and notes what it was asked: for what a simulator would not do, such as half an
 //! answer, or nothing.
-#![allow(clippy::unwrap_used, reason = "tests' own server")]
 
 pub(crate) mod chat;
 

@@ -1,4 +1,5 @@
 //! Recorded speech, as a telephone brings it.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! What the tests of the OpenAI simulator share.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

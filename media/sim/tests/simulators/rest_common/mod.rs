@@ -1,5 +1,4 @@
 //! What the tests of the REST simulators share.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::{net::SocketAddr, time::Duration};
 

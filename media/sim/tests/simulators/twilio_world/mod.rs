@@ -1,7 +1,6 @@
 //! The server at the other end of a simulated call: the test takes its media sockets and webhooks one by one and answers them.
 
 #![allow(unreachable_pub, reason = "it is part of each test binary")]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{net::SocketAddr, time::Duration};
 

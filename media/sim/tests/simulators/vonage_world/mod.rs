@@ -2,7 +2,6 @@
 //! hands over its media sockets.
 
 #![allow(unreachable_pub, reason = "it is part of each test binary")]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     collections::BTreeMap,
