@@ -79,13 +79,12 @@ impl Redis {
         matches!(tokio::time::timeout(limit, ask).await, Ok(Ok(_)))
     }
 
-    /// Sends bytes to whoever subscribes to a channel now. Nobody need.
-    pub async fn publish(&self, channel: &str, bytes: &[u8]) -> Result<(), RedisError> {
+    /// Sends bytes to whoever subscribes to a channel now, and says how many do. Nobody need.
+    pub async fn publish(&self, channel: &str, bytes: &[u8]) -> Result<u64, RedisError> {
         self.run(PUBLISH, async |mut connection| {
-            redis::cmd("PUBLISH").arg(channel).arg(bytes).query_async::<i64>(&mut connection).await
+            redis::cmd("PUBLISH").arg(channel).arg(bytes).query_async(&mut connection).await
         })
         .await
-        .map(drop)
     }
 
     /// What is sent to these channels from now on, until it is dropped. It has a connection of its own, makes it anew when it is lost,

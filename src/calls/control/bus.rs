@@ -41,6 +41,8 @@ pub(in crate::calls) enum Ask {
         /// The carrier has the caller, and asks what comes next.
         comes_back: bool,
     },
+    /// Whether its caller is on their way to somebody else.
+    Moving,
 }
 
 /// What a call's node says.
@@ -57,6 +59,8 @@ pub(in crate::calls) enum Told {
     Unknown,
     /// What the carrier is to be answered.
     Document { text: String },
+    /// The caller is on their way to somebody else: the end of the stream means nothing.
+    Moving,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -105,9 +109,11 @@ impl Bus {
         told
     }
 
+    /// `None`: nobody listens, so that nobody is waited for.
     async fn send(&self, node: &str, message: &Message) -> Option<()> {
         let bytes = serde_json::to_vec(message).ok()?;
-        self.redis.publish(&channel(node), &bytes).await.ok()
+        let heard = self.redis.publish(&channel(node), &bytes).await.ok()?;
+        (heard > 0).then_some(())
     }
 }
 

@@ -206,7 +206,7 @@ impl Calls {
             Asked::Told(Told::Done) => Ok(()),
             Asked::Told(Told::Over) => Err(over()),
             Asked::Told(Told::Busy) => Err(ApiError::overloaded("The call has too much to do; try again", LATER)),
-            Asked::Told(Told::Unknown | Told::Document { .. }) | Asked::Nobody => {
+            Asked::Told(Told::Unknown | Told::Document { .. } | Told::Moving) | Asked::Nobody => {
                 let why = if self.0.bus.is_some() {
                     "The node that has the call does not answer; try again"
                 } else {
@@ -248,14 +248,29 @@ impl Calls {
         Ok(Asked::Nobody)
     }
 
+    /// Whether the caller of a call of another node is on their way to somebody else.
+    pub(super) async fn is_moving_elsewhere(&self, tenant: TenantId, id: CallId) -> bool {
+        !self.0.registry.contains(id)
+            && matches!(self.ask(tenant, id, &Ask::Moving).await, Ok(Asked::Told(Told::Moving)))
+    }
+
     /// What is asked of a call that is here, if it is this tenant's.
     pub(super) async fn ask_here(&self, tenant: TenantId, id: CallId, ask: &Ask) -> Told {
         match ask {
             Ask::Command { command } => self.0.registry.command(tenant, id, command.clone()),
-            Ask::Transfer { progress, comes_back } => {
-                if self.0.registry.owner(id).is_none_or(|(owner, _)| owner != tenant) {
-                    return Told::Unknown;
+            Ask::Moving | Ask::Transfer { .. }
+                if self.0.registry.owner(id).is_none_or(|(owner, _)| owner != tenant) =>
+            {
+                Told::Unknown
+            }
+            Ask::Moving => {
+                if self.0.transfers.is_moving(id) {
+                    Told::Moving
+                } else {
+                    Told::Done
                 }
+            }
+            Ask::Transfer { progress, comes_back } => {
                 match (self.0.transfers.tell(id, progress.clone()), progress) {
                     (true, Progress::Connected) => self.0.registry.set_handed_over(id, true),
                     (false, Progress::Accepted) => return Told::Over,

@@ -1,6 +1,7 @@
 //! Callers at Vonage who are handed over, and keys that are pressed towards them.
 
 use serde_json::{Value, json};
+use trunkline_control::testing::RedisServer;
 use trunkline_media::{
     event::{CallEventKind, EndReason, Speaker, TurnSource},
     telephony::TransferOutcome,
@@ -14,7 +15,7 @@ use trunkline_sim::{
 use super::{
     MSISDN,
     line::{id_of, report},
-    raw::squeezed,
+    raw::{Token, squeezed},
 };
 use crate::{
     control::{DESK, outcomes, patient, tell, with_desk},
@@ -242,6 +243,34 @@ async fn a_caller_who_hangs_up_during_the_consultation_takes_it_with_them() {
     assert_eq!((told.ended(), outcomes(&told)), (vec![EndReason::CallerHangup], vec![TransferOutcome::CallerHungUp]));
     assert!(consult.answered.is_none() && consult.conversations.is_empty(), "nobody is rung for a caller who is gone");
     assert_eq!(stored(&world, &id).await, words("completed", "caller_hangup"));
+    world.settled().await;
+}
+
+/// The carrier's webhooks come to any node: one that does not have the call leaves it where it is while its caller is on their way.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_stream_that_another_node_is_told_of_takes_nobody_back() {
+    let redis = RedisServer::start().await;
+    let world = with_desk(Scene { redis: Some(redis.url()), ..Scene::default() }, "cold").start().await;
+    let other = world.another_node().await;
+    desk(&world, Callee::answers(Answerer::Human).after(ms(3_000)), [Step::Silence(ms(500)), Step::HangUp]);
+    let (call, id) = greeted(&world, patient()).await;
+    to_desk(&world, &id).await;
+    world.vonage_rings(&DESK[1..]).await;
+    let body = json!({
+        "from": MSISDN, "to": format!("{}/media/vonage/{id}", world.url), "uuid": uuid::Uuid::now_v7().to_string(),
+        "conversation_uuid": "CON-elsewhere", "status": "disconnected", "direction": "outbound",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+    });
+    let token = Token::of(Some(body.to_string().as_bytes()));
+    let url = format!("{}/webhooks/vonage?kind=stream&conversation={id}", other.public_url());
+    let request = world.http.post(url).header("Content-Type", "application/json").body(body.to_string());
+    let answer = request.header("Authorization", token.header()).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, ""));
+    let report = report(call).await;
+    let told = world.watch.ended(&id).await;
+    assert_eq!((told.ended(), outcomes(&told)), (vec![EndReason::Transferred], vec![TransferOutcome::Connected]));
+    assert_eq!(report.streams.len(), 1);
+    assert_eq!(stored(&world, &id).await, words("completed", "transferred"));
     world.settled().await;
 }
 

@@ -330,7 +330,7 @@ async fn stream(calls: &Calls, id: CallId, incoming: &Incoming) -> Result<Respon
         EventKind::Status(status) => event.is_socket() && status.is_terminal() && status != CarrierStatus::Completed,
         _ => false,
     };
-    if calls.0.transfers.is_moving(id) {
+    if calls.0.transfers.is_moving(id) || is_lost && calls.is_moving_elsewhere(tenant, id).await {
         // The caller is on their way to somebody else, or back: nothing takes the place of this leg.
         return Ok(StatusCode::OK.into_response());
     }
