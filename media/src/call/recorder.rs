@@ -84,6 +84,7 @@ impl Recorder {
         match &mut self.resamplers {
             None => self.mixer.caller(at, samples),
             Some((caller, _)) => {
+                let at = at.saturating_sub(caller.withheld());
                 self.resampled.clear();
                 caller.process(samples, &mut self.resampled);
                 self.mixer.caller(at, &self.resampled);
@@ -103,6 +104,7 @@ impl Recorder {
         match &mut self.resamplers {
             None => self.mixer.agent(at, &self.pcm),
             Some((_, agent)) => {
+                let at = at.saturating_sub(agent.withheld());
                 self.resampled.clear();
                 agent.process(&self.pcm, &mut self.resampled);
                 self.mixer.agent(at, &self.resampled);
@@ -212,5 +214,39 @@ impl<S: MediaSocket> Call<S> {
             }
         };
         self.machine.handle_input(now, Input::Recording { state });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::SampleRate;
+
+    #[tokio::test]
+    async fn what_is_resampled_stays_where_it_was_heard() {
+        for rate in [SampleRate::HZ_16000, SampleRate::HZ_24000] {
+            let folder = std::env::temp_dir().join(format!("trunkline-recorder-{}-{}", std::process::id(), rate.hz()));
+            let path = folder.join("call.wav");
+            let format = AudioFormat { encoding: Encoding::Linear16, rate };
+            let mut recorder = Recorder::start(path.clone(), format, MediaTime::ZERO);
+            // Half a second of nothing, half a second of a tone, in frames of 20 ms.
+            let frame = rate.hz() as usize / 50;
+            for n in 0..50_u64 {
+                let sample = |at: usize| if n < 25 || (at / (frame / 20)).is_multiple_of(2) { 0 } else { 8_000 };
+                let samples: Vec<i16> = (0..frame).map(sample).collect();
+                let at = MediaTime::from_millis(20 * n);
+                recorder.caller(at, &samples);
+                let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+                recorder.agent(at, &bytes);
+            }
+            recorder.finish(MediaTime::from_millis(1_000)).await.unwrap();
+            let samples: Vec<i16> = hound::WavReader::open(&path).unwrap().samples().map(Result::unwrap).collect();
+            std::fs::remove_dir_all(folder).unwrap();
+            for side in [0, 1] {
+                let begins = samples.chunks(2).position(|both| both[side].unsigned_abs() > 2_000).unwrap();
+                // The tone's first half period is silent: a millisecond.
+                assert!(begins.abs_diff(4_008) <= 8, "{rate:?}, side {side}: {begins}");
+            }
+        }
     }
 }
