@@ -100,7 +100,13 @@ async fn add(
     let imported = if is_csv {
         add_file(&control, tenant, id, request.into_body()).await?
     } else {
-        let Body(new) = Body::<NewContacts>::from_request(request, &()).await?;
+        let body = Body::<NewContacts>::from_request(request, &()).await;
+        let Body(new) = body.map_err(|error| match error.code {
+            ErrorCode::UnsupportedMediaType => {
+                ApiError::new(error.code, "The body must be application/json or text/csv")
+            }
+            _ => error,
+        })?;
         let mut imported = ImportedContacts::default();
         store_batch(&control, tenant, id, &checked(new)?, &mut imported).await?;
         imported
